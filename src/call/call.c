@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * call: the few things that every call can do, whoever made it and wherever it runs: hand out its body, and let go of
+ * the request that it was made from. Loop thread of the call.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "call/call.h"
+
+const char *call_class_name(enum call_class c)
+{
+    static const char *const names[CALL_CLASS_COUNT] = {"loop", "threads", "workers"};
+    assert((unsigned)c < CALL_CLASS_COUNT);
+    return names[c];
+}
+
+struct str call_body_take(struct call *call, size_t max)
+{
+    assert(call->magic == CALL_MAGIC);
+    struct str rest = {call->request.body.base + call->body_sent, call->request.body.len - call->body_sent};
+    if (rest.len > max)
+        rest.len = max;
+    call->body_sent += rest.len;
+    return rest;
+}
+
+/* One block holds method, path and the rest of the body; the cursor starts over at the copy. */
+void call_detach(struct call *call)
+{
+    assert(call->magic == CALL_MAGIC);
+    if (call->detached)
+        return;
+    call->detached = true;
+    struct call_request *r = &call->request;
+    size_t rest = r->body.len - call->body_sent;
+    char *copy = mem_alloc(r->method.len + r->path.len + rest + 1);
+    call->owned = copy;
+    char *at = copy;
+    if (r->method.len != 0)
+        memcpy(at, r->method.base, r->method.len);
+    r->method.base = at;
+    at += r->method.len;
+    if (r->path.len != 0)
+        memcpy(at, r->path.base, r->path.len);
+    r->path.base = at;
+    at += r->path.len;
+    if (rest != 0)
+        memcpy(at, r->body.base + call->body_sent, rest);
+    r->body = (struct str){at, rest};
+    call->body_sent = 0;
+    r->query = r->scheme = r->authority = r->id = r->peer = STR_NONE;
+    r->fields = NULL;
+    r->nfields = 0;
+}
+
+void call_cleanup(struct call *call)
+{
+    mem_free(&call->owned);
+    call->magic = 0;
+}
+
+bool call_method_idempotent(struct str method)
+{
+    const struct str idempotent[] = {STR("GET"), STR("HEAD"), STR("OPTIONS"), STR("TRACE"), STR("PUT"), STR("DELETE")};
+    for (size_t i = 0; i < sizeof(idempotent) / sizeof(idempotent[0]); i++)
+        if (str_eq(method, idempotent[i]))
+            return true;
+    return false;
+}

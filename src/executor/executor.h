@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * executor: where a call runs: one small interface, three places. There is one executor per backend and front; it is
+ * shared by the front's loop threads, each call staying on its own loop. It does not know the gate: it is given no more
+ * calls at once than the slots that it announced (it copes with a short excess by holding the call until a slot
+ * is free). What it tells the call's maker is in call/call.h (struct call_sink).
+ */
+#ifndef BULKHEAD_EXECUTOR_EXECUTOR_H
+#define BULKHEAD_EXECUTOR_EXECUTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "call/call.h"
+
+struct executor;
+
+enum executor_why {
+    EXECUTOR_CLIENT_LEFT, /* finish the work (on_abandon: finish) but nobody wants the answer */
+    EXECUTOR_DEADLINE     /* the time is over; the connection is never used again; a worker is to be killed */
+};
+
+/* One slot's or worker's row for the status page */
+struct executor_row {
+    unsigned slot;       /* worker index */
+    pid_t pid;           /* 0: none */
+    uint32_t generation;
+    const char *state;   /* "idle" "busy" "stuck" "down" "connecting" */
+    unsigned busy;       /* calls in flight on this worker */
+    uint64_t calls;      /* served so far */
+    const struct call *call; /* the (oldest) current call or NULL; valid during the visit only when on the same loop,
+                              * so visits happen on loop 0 with threads==1 and skip request text otherwise: see below */
+    char request[160];   /* "GET /path" of the current call, cut, safe to print from any thread */
+    int64_t age_us;      /* of the current call */
+};
+typedef void (*executor_visit_fn)(void *arg, const struct executor_row *row);
+
+struct executor_ops {
+    /* takes the call until on_done; no callback runs before it returns */
+    void (*start)(struct executor *ex, struct call *call);
+    /* on_end will not come any more (if it has not yet); on_done comes when the work has really ended. Idempotent. */
+    void (*abandon)(struct executor *ex, struct call *call, enum executor_why why);
+    /* the sink has room again */
+    void (*resume)(struct executor *ex, struct call *call);
+    /* any thread */
+    void (*visit)(struct executor *ex, executor_visit_fn fn, void *arg);
+    void (*free)(struct executor *ex);
+};
+
+/* The first member of every executor */
+struct executor {
+    const struct executor_ops *ops;
+    const char *backend; /* name, borrowed */
+    enum call_class run;
+    /* Set by the front: how many slots there are now (any thread). The front resizes the gate by it. Called BEFORE the
+     * on_done of calls whose slot is gone. */
+    void (*on_slots)(struct executor *ex, unsigned slots, void *arg);
+    void *on_slots_arg;
+    /* Set by the front for leased classes: ask the supervisor to kill and replace this worker (any thread). */
+    void (*kill_worker)(struct executor *ex, unsigned slot, uint32_t generation, const char *why, void *arg);
+    void *kill_worker_arg;
+};
+
+#endif

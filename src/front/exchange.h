@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * exchange: the life of one HTTP call, from the library's request to its last byte and its log line. exchange.c reads top to bottom
+ * as DESIGN.md §3: door → route → gate → executor → outcome → release. Loop thread.
+ */
+#ifndef BULKHEAD_FRONT_EXCHANGE_H
+#define BULKHEAD_FRONT_EXCHANGE_H
+
+#include "front/h2o_api.h"
+
+/* h2o_handler_t.on_req of the only handler of client listeners; always returns 0 */
+int exchange_on_request(h2o_handler_t *self, h2o_req_t *req);
+/* the same for the admin listener: /healthz /readyz /status */
+int admin_on_request(h2o_handler_t *self, h2o_req_t *req);
+/* per loop thread, after the context exists: departure watcher and the like */
+void exchange_thread_init(struct front_thread *thread);
+/* every turn of the loop, after h2o_evloop_run: arms departure watches of calls that have been running for a while */
+void exchange_turn(struct front_thread *thread);
+/* The front's status page as JSON (DESIGN.md §9), for the admin listener and the control socket. Any thread. */
+struct buf;
+struct generation;
+void status_json(struct generation *g, struct buf *out);
+
+#endif

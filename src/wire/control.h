@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control: the messages between front and supervisor, over a SOCK_SEQPACKET socketpair: one datagram a message, a fixed
+ * head and at most WIRE_CONTROL_MAX bytes of payload; descriptors travel along (SCM_RIGHTS). Both ends check version, type and lengths
+ * and treat a violation as the death of the other side. No I/O here: encode and decode only.
+ */
+#ifndef BULKHEAD_WIRE_CONTROL_H
+#define BULKHEAD_WIRE_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+#define WIRE_CONTROL_VERSION 1
+#define WIRE_CONTROL_MAX 8192
+
+enum wire_control_type {
+    /* supervisor → front */
+    WIRE_CONF = 1,    /* fd[0]: memfd with the effective conf (conf_dump); generation in `generation` */
+    WIRE_LISTENER,    /* fd[0]: listening socket; `slot`: index in conf.listeners, or WIRE_SLOT_ADMIN */
+    WIRE_CONF_END,    /* all listeners of the conf have been sent: build, then answer WIRE_READY or WIRE_FAILED */
+    WIRE_GRANT,       /* worker ready and leased: backend, slot, generation, pid, count (its concurrency), text: its socket's path */
+    WIRE_LOST,        /* worker gone (or being stopped): backend, slot, generation, text: why. Never used again. */
+    WIRE_WORKER,      /* for the status page only: backend, slot, generation, pid, text: "starting" "ready" "stopping" "backoff"; count: restarts */
+    WIRE_DOWN,        /* count 1: no worker of this backend can be started (text: why); 0: it is coming back */
+    WIRE_STATUS_ASK,  /* count: request number */
+    WIRE_DRAIN,       /* finish and exit within `at_us` from now */
+    WIRE_REOPEN,      /* reopen log files: fd[0]: access log, when it is a file */
+    /* front → supervisor */
+    WIRE_READY = 64,  /* serving this generation */
+    WIRE_FAILED,      /* text: why the conf cannot be put in force */
+    WIRE_HEARTBEAT,   /* every 250 ms while all loops turn */
+    WIRE_RETURN,      /* lease given back: backend, slot, generation */
+    WIRE_KILL,        /* kill and replace: backend, slot, generation, text: why */
+    WIRE_STATUS,      /* fd[0]: memfd with the front's status JSON; count: request number */
+    WIRE_DRAINED,
+    WIRE_CONTROL_TYPE_END
+};
+#define WIRE_SLOT_ADMIN 0xffffffffu
+
+struct wire_control {
+    uint16_t type;
+    uint32_t backend; /* index in conf.backends */
+    uint32_t slot;
+    uint32_t generation; /* of the worker, or of the conf for WIRE_CONF/READY */
+    int32_t pid;
+    uint32_t count;
+    int64_t at_us;
+    struct str text; /* borrowed from the datagram when decoded */
+};
+
+/* returns the bytes written, 0 when the text does not fit */
+size_t wire_control_encode(const struct wire_control *m, char *out, size_t capacity);
+bool wire_control_decode(struct wire_control *m_r, const char *bytes, size_t len);
+const char *wire_control_name(unsigned type);
+
+#endif

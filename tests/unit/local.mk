@@ -1,0 +1,1 @@
+# unit tests: tests/unit/test_<stem>.c, one program each, cmocka
