@@ -1,1 +1,40 @@
 # room: front
+#
+# libh2o-evloop's .pc file names only the library. The rest of what it needs is in H2O_CPPFLAGS (the evloop flavour of its headers;
+# without it they select the libuv one, whose structs differ) and H2O_LIBS (wslay, which it uses and does not name).
+noinst_LIBRARIES += libfront.a
+pkglibexec_PROGRAMS += bulkhead-front
+
+# the glue to libh2o: threads, listeners, TLS, connections, what clients may send, the link to the supervisor
+FRONT_GLUE_SOURCES = \
+  src/front/h2o_api.h \
+  src/front/cidr.c src/front/cidr.h \
+  src/front/conn.c src/front/conn.h \
+  src/front/guard.c src/front/guard.h \
+  src/front/link.c src/front/link.h \
+  src/front/listener.c src/front/listener.h \
+  src/front/peers.c src/front/peers.h \
+  src/front/steady_clock.c src/front/steady_clock.h \
+  src/front/strict.c src/front/strict.h \
+  src/front/sweep.c src/front/sweep.h \
+  src/front/thread.c src/front/thread.h \
+  src/front/tls.c src/front/tls.h
+
+# the HTTP door: exchange, router, generation, sending, error pages, files, status, access log
+FRONT_DOOR_SOURCES = \
+  src/front/exchange.h \
+  src/front/generation.h
+
+libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)
+libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)
+
+bulkhead_front_SOURCES = src/front/main.c
+bulkhead_front_CPPFLAGS = $(libfront_a_CPPFLAGS)
+# Names that must be in the dynamic symbol table, and no others: what libh2o is to call instead of its own
+# (src/front/guard.c, src/front/steady_clock.c), and what handler modules call (HANDLER_EXPORT_LDFLAGS, src/handler/local.mk).
+bulkhead_front_LDFLAGS = $(AM_LDFLAGS) $(HANDLER_EXPORT_LDFLAGS) \
+  -Wl,--export-dynamic-symbol=phr_parse_request \
+  -Wl,--export-dynamic-symbol=phr_decode_chunked \
+  -Wl,--export-dynamic-symbol=gettimeofday
+bulkhead_front_LDADD = libfront.a libexecutor.a libupstream.a libgate.a libhandler.a libcall.a libwire.a \
+  libconfig.a libdiag.a libbase.a $(H2O_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(PCRE2_LIBS) -ldl -lpthread
