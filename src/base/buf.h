@@ -31,6 +31,8 @@ void buf_append_i64(struct buf *b, int64_t n);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* appends the text as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD */
 void buf_append_json(struct buf *b, struct str s);
+/* appends the text as one printable line: control characters and bytes that are no UTF-8 become \xNN */
+void buf_append_printable(struct buf *b, struct str s);
 /* drops n bytes at the front */
 void buf_consume(struct buf *b, size_t n);
 /* a NUL behind the bytes (not counted in len) */

@@ -17,13 +17,15 @@ typedef void (*deadline_fn)(struct deadline *d);
 
 struct deadline {
     int64_t at_us;
-    size_t index; /* 1-based place in the heap; 0: not armed */
+    size_t index; /* 0: not armed; otherwise the heap's own note of its place */
     deadline_fn on_expired;
 };
 
 struct heap {
     struct deadline **slots; /* slots[0] unused */
     size_t count, capacity;
+    struct deadline **due; /* heap_expire's batch: those still to fire in this call; disarmed ones become NULL */
+    size_t due_count, due_capacity;
 };
 
 void heap_init(struct heap *h);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * mem: allocation that never returns NULL. Memory exhaustion ends the process; its supervisor starts another
- * (STYLE: children are restarted). Any thread.
+ * (the supervisor allocates nothing while it does that). Any thread.
  */
 #ifndef BULKHEAD_BASE_MEM_H
 #define BULKHEAD_BASE_MEM_H
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 
