@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * gate: a backend's admission: `limit` calls execute at once, past it at most `queue` wait, first come first served,
- * whatever loop thread they came in on (DESIGN.md §4). One mutex a gate; no callback runs under it. It knows neither
- * HTTP nor executors: it counts tickets. Time limits are the caller's: arm a deadline on the ticket's loop and call
- * gate_cancel when it fires.
+ * whatever loop thread they came in on. One mutex a gate; no callback runs under it. It knows neither HTTP nor executors:
+ * it counts tickets. Time limits are the caller's: arm a deadline on the ticket's loop and call gate_cancel when it fires.
+ * Entering, leaving and cancelling are O(1).
  *
- * Invariants: running <= limit unless the limit was lowered; a ticket waits only while running >= limit; the number of
- * waiting tickets is the length of the list.
+ * Invariants: running <= limit unless the limit was lowered; a ticket waits only while running >= limit; waiting is the
+ * length of the list; running is entered - released.
  */
 #ifndef BULKHEAD_GATE_GATE_H
 #define BULKHEAD_GATE_GATE_H
@@ -25,7 +25,7 @@ typedef void (*gate_granted_fn)(struct gate_ticket *ticket);
 enum gate_state {
     GATE_STATE_OUT,     /* on no list, holds no slot */
     GATE_STATE_WAITING, /* on gate.waiting */
-    GATE_STATE_GRANTED, /* holds a slot; the granted message is on its way to the loop */
+    GATE_STATE_GRANTED, /* holds a slot unless cancelled since; the message is on its way to the loop */
     GATE_STATE_RUNNING, /* holds a slot */
     GATE_STATE_COUNT
 };
@@ -38,7 +38,7 @@ struct gate_ticket {
     struct gate *gate;
     gate_granted_fn on_granted;
     enum gate_state state; /* the gate's lock, but for OUT and RUNNING, which only the owner's loop sees */
-    bool cancelled;        /* cancelled while GRANTED: the slot goes on to the next when the message arrives */
+    bool cancelled;        /* cancelled while GRANTED: the slot has gone on; the message is still to come. Owner's loop */
     int64_t entered_us;
 };
 
@@ -47,6 +47,7 @@ enum gate_verdict { GATE_ENTERED, GATE_WAIT, GATE_FULL };
 struct gate_stats {
     unsigned limit, running, waiting, queue;
     int64_t oldest_waiting_us; /* age; 0: nobody waits */
+    /* totals: slots given; calls that had to wait; calls refused; waits that were cancelled; slots given back */
     uint64_t entered, queued, full, cancelled, released;
 };
 
@@ -59,7 +60,7 @@ void gate_free(struct gate **gate);
  * GATE_FULL: refused, the ticket is out. */
 enum gate_verdict gate_enter(struct gate *gate, struct gate_ticket *ticket, struct loop *loop, gate_granted_fn on_granted,
                              int64_t now_us);
-/* Ends the wait. true: the ticket is out, now. false: it had just been granted; on_granted will NOT be called, but the
+/* Owner's loop, while the ticket waits for on_granted. Ends the wait. true: the ticket is out, now. false: it had just been granted; on_granted will NOT be called, but the
  * ticket's memory must live until on_cancelled (below) has run on the loop, and the slot passes on by itself. */
 bool gate_cancel(struct gate *gate, struct gate_ticket *ticket, int64_t now_us, gate_granted_fn on_cancelled);
 /* The work has ended; the ticket is out and the slot goes to the next in the queue. Owner's loop. */
@@ -68,7 +69,7 @@ void gate_release(struct gate *gate, struct gate_ticket *ticket, int64_t now_us)
 /* Any thread: slots came or went (workers got ready or died; a conf changed). Raising it admits waiting tickets. */
 void gate_resize(struct gate *gate, unsigned limit, int64_t now_us);
 void gate_set_queue(struct gate *gate, unsigned queue);
-/* Whole seconds until a place should be free, from the measured drain rate; 1..60 */
+/* Any thread. Whole seconds until a place should be free, from the measured drain rate; 1..60 */
 unsigned gate_retry_after_s(struct gate *gate, int64_t now_us);
 struct gate_stats gate_stats(struct gate *gate, int64_t now_us);
 

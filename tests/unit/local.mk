@@ -1,1 +1,2 @@
 # unit tests: tests/unit/test_<stem>.c, one program each, cmocka
+include tests/unit/gate.mk
