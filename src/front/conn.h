@@ -9,7 +9,7 @@
 
 #include <sys/socket.h>
 
-#include "front/h2o_api.h"
+#include "upstream/h2o_api.h"
 
 #include "base/list.h"
 #include "base/str.h"

@@ -6,7 +6,7 @@
 #ifndef BULKHEAD_FRONT_EXCHANGE_H
 #define BULKHEAD_FRONT_EXCHANGE_H
 
-#include "front/h2o_api.h"
+#include "upstream/h2o_api.h"
 
 /* h2o_handler_t.on_req of the only handler of client listeners; always returns 0 */
 int exchange_on_request(h2o_handler_t *self, h2o_req_t *req);

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "front/h2o_api.h"
+#include "upstream/h2o_api.h"
 
 #include "call/reason.h"
 

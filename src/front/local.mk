@@ -7,7 +7,7 @@ pkglibexec_PROGRAMS += bulkhead-front
 
 # the glue to libh2o: threads, listeners, TLS, connections, what clients may send, the link to the supervisor
 FRONT_GLUE_SOURCES = \
-  src/front/h2o_api.h \
+  src/upstream/h2o_api.h \
   src/front/cidr.c src/front/cidr.h \
   src/front/conn.c src/front/conn.h \
   src/front/guard.c src/front/guard.h \

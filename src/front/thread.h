@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-#include "front/h2o_api.h"
+#include "upstream/h2o_api.h"
 
 #include "base/list.h"
 #include "call/loop.h"
