@@ -1,0 +1,9 @@
+# benchmarks: built by `make bench-programs` only, run by hand (tests/bench/run.py and the bench_* programs)
+EXTRA_PROGRAMS += tests/bench/tiny_worker tests/bench/empty.so
+tests_bench_tiny_worker_SOURCES = tests/bench/tiny_worker.c
+tests_bench_empty_so_SOURCES = tests/bench/empty.c
+tests_bench_empty_so_CFLAGS = $(BH_CFLAGS) $(BH_HARDEN_CFLAGS) -fPIC
+tests_bench_empty_so_LDFLAGS = $(BH_LDFLAGS) -shared
+bench-programs: $(EXTRA_PROGRAMS)
+.PHONY: bench-programs
+EXTRA_DIST += tests/bench/run.py
