@@ -8,10 +8,15 @@
 
 #include "upstream/h2o_api.h"
 
+struct front_thread;
+
 /* h2o_handler_t.on_req of the only handler of client listeners; always returns 0 */
 int exchange_on_request(h2o_handler_t *self, h2o_req_t *req);
 /* the same for the admin listener: /healthz /readyz /status */
 int admin_on_request(h2o_handler_t *self, h2o_req_t *req);
+/* Once per host, before the contexts exist: requests that the library refuses by itself never reach a handler; this gives
+ * their answers our form and their log line. */
+void exchange_register_fallback(h2o_hostconf_t *host);
 /* per loop thread, after the context exists: departure watcher and the like */
 void exchange_thread_init(struct front_thread *thread);
 /* every turn of the loop, after h2o_evloop_run: arms departure watches of calls that have been running for a while */

@@ -15,6 +15,7 @@
 #include "call/loop.h"
 #include "call/reason.h"
 
+struct door;
 struct generation;
 struct writer_ring;
 
@@ -36,6 +37,7 @@ struct front_thread {
     bool draining;
     _Atomic uint64_t beats; /* turns of the loop, for the heartbeat; any thread reads */
     struct front_counters counters;
+    struct door *door;       /* the HTTP door's per-thread state: front/door.h, made by exchange_thread_init */
     struct front_private *p; /* listeners, message receiver, sweep: front/thread.c's own */
 };
 
