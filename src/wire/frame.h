@@ -22,9 +22,10 @@
 #define FRAME_HEAD_BYTES 24
 #define FRAME_HEAD_MAX (96 * 1024) /* a request's or response's head part */
 #define FRAME_FIELDS_MAX 128
+#define FRAME_FAIL_MAX 1024
 
 enum frame_type { FRAME_REQUEST = 1, FRAME_CANCEL, FRAME_HEAD = 16, FRAME_BODY, FRAME_END, FRAME_FAIL, FRAME_TYPE_END };
-#define FRAME_LAST 1u /* flag: the call ends with this frame */
+#define FRAME_LAST 1u /* flag: the call ends with this frame; END and FAIL always have it, HEAD may */
 
 struct frame {
     uint8_t version, type;
@@ -50,17 +51,23 @@ struct frame_response {
     int64_t content_length; /* -1: not known (body in pieces) */
 };
 
-/* Appends the fixed part and the head; the caller appends or writes body_len body bytes behind it. */
+/* Appends the fixed part and the head; the caller appends or writes body_len body bytes behind it. The head must
+ * fit: FRAME_FIELDS_MAX fields and FRAME_HEAD_MAX bytes. */
+bool frame_request_fits(const struct frame_request *r);
+bool frame_response_fits(const struct frame_response *r);
 void frame_put_request(struct buf *out, uint64_t call, const struct frame_request *r, uint64_t body_len);
 void frame_put_cancel(struct buf *out, uint64_t call);
 void frame_put_response(struct buf *out, uint64_t call, const struct frame_response *r, uint64_t body_len, bool last);
 void frame_put_body(struct buf *out, uint64_t call, uint64_t body_len);
 void frame_put_end(struct buf *out, uint64_t call);
+/* the message is the head part of the frame: head_len bytes of text, cut at FRAME_FAIL_MAX */
 void frame_put_fail(struct buf *out, uint64_t call, struct str message);
 
 /* 1: frame_r filled; 0: needs FRAME_HEAD_BYTES; -1: garbage (version, type, flags or lengths) */
 int frame_get(struct frame *frame_r, const char *bytes, size_t len);
-/* Decode a head of frame->head_len bytes; views into it. fields must hold FRAME_FIELDS_MAX. false: garbage. */
+/* Decode a head of frame->head_len bytes; views into it. fields must hold FRAME_FIELDS_MAX. false: garbage.
+ * A response is checked as a stranger's: status 200..599, lower-case token names, no control bytes in values; hop-by-hop
+ * fields and Content-Length are dropped. Names are lower-cased by frame_put_response. */
 bool frame_get_request(struct frame_request *r, struct frame_field *fields, const char *head, size_t head_len);
 bool frame_get_response(struct frame_response *r, struct frame_field *fields, const char *head, size_t head_len);
 
