@@ -1,2 +1,3 @@
 # unit tests: tests/unit/test_<stem>.c, one program each, cmocka
 include tests/unit/gate.mk
+include tests/unit/supervisor.mk
