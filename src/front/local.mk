@@ -38,3 +38,8 @@ bulkhead_front_LDFLAGS = $(AM_LDFLAGS) $(HANDLER_EXPORT_LDFLAGS) \
   -Wl,--export-dynamic-symbol=gettimeofday
 bulkhead_front_LDADD = libfront.a libexecutor.a libupstream.a libgate.a libhandler.a libcall.a libwire.a \
   libconfig.a libdiag.a libbase.a $(H2O_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(PCRE2_LIBS) -ldl -lpthread
+
+# what clients may send as HTTP/1, alone: for tests and fuzzing without h2o
+noinst_LIBRARIES += libstrict.a
+libstrict_a_SOURCES = src/front/strict.h src/front/strict.c src/upstream/chunked.h src/upstream/chunked.c \
+  src/call/reason.h
