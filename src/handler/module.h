@@ -15,7 +15,9 @@
 
 struct module;
 
-struct module_field { struct str name, value; };
+struct module_field {
+    struct str name, value;
+};
 
 /* Borrowed for the duration of module_handle */
 struct module_request {
@@ -29,10 +31,19 @@ struct module_request {
     void *arg;
 };
 
-/* Where the answer goes; called during module_handle on the handler's thread. false: nobody wants more; stop early. */
+/* What a handler has written is held back up to here, and sent whole if it is no more. */
+#define MODULE_HELD_MAX (64 * 1024)
+
+/* Where the answer goes; called during module_handle on the handler's thread. false: nobody wants more; stop early. The
+ * fields stay valid until module_handle returns, body bytes during the call only. */
 struct module_writer {
+    /* content_length: -1 when not known, and for 204 and 304. To HEAD it is that of the body which is not sent. */
     bool (*head)(void *arg, int status, const struct module_field *fields, size_t nfields, int64_t content_length);
     bool (*body)(void *arg, struct str bytes);
+    /* May be NULL. Instead of head and body: the complete answer, of at most MODULE_HELD_MAX body bytes, of a handler
+     * that has returned well. Nothing can go wrong any more, so module_handle returns what this returns. */
+    bool (*whole)(void *arg, int status, const struct module_field *fields, size_t nfields, int64_t content_length,
+                  struct str body);
     void *arg;
 };
 
@@ -42,8 +53,8 @@ struct module *module_open(const char *path, const char *options_json, char *err
 struct module *module_open_cgi(const char *program, const char *root, char *error, size_t error_size);
 /* Runs one call. true: answered whole. false: failed; `error` says why (nothing or only a part was written). A handler
  * that returns without having answered has failed. What the handler answers (names, values, status) is checked here. */
-bool module_handle(struct module *m, const struct module_request *request, const struct module_writer *writer, char *error,
-                   size_t error_size);
+bool module_handle(struct module *m, const struct module_request *request, const struct module_writer *writer,
+                   char *error, size_t error_size);
 void module_close(struct module **m);
 
 #endif
