@@ -14,16 +14,20 @@
 #include "base/list.h"
 #include "call/loop.h"
 #include "call/reason.h"
+#include "front/conn.h"
 
 struct door;
 struct generation;
 struct writer_ring;
+
+struct setup;
 
 /* Counters that the status page sums over threads; written by the owner with relaxed atomics, read by anybody. */
 struct front_counters {
     _Atomic uint64_t connections_accepted, connections_open, connections_refused;
     _Atomic uint64_t requests, responses_by_class[6];
     _Atomic uint64_t refused[REASON_COUNT];
+    _Atomic uint64_t cut[CONN_CUT_COUNT]; /* connections ended from our side, by why */
 };
 
 struct front_thread {
@@ -49,5 +53,23 @@ static inline struct front_thread *front_thread_of_loop(struct loop *loop)
 /* All threads of this process, for summing counters and posting; fixed once started. */
 extern struct front_thread *front_threads;
 extern unsigned front_nthreads;
+
+/* Main thread, once: `count` loop threads over what `setup` holds (borrowed for the life of the process), serving `generation` (each
+ * takes a reference). access_rings: one per thread, or NULL. Returns when every one of them accepts connections. */
+void thread_start_all(const struct setup *setup, struct generation *generation, unsigned count,
+                      struct writer_ring **access_rings);
+/* Any thread: accept no more, let what runs end, break what is left at deadline_us. Idempotent. */
+void thread_drain_all(int64_t deadline_us);
+/* Any thread: every loop has drained */
+bool thread_all_drained(void);
+/* The loop thread that runs this; NULL on others */
+struct front_thread *thread_current(void);
+
+static inline void thread_count(_Atomic uint64_t *counter, int64_t more)
+{
+    /* one writer: a plain read and write would do, if C had them for shared words */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + (uint64_t)more,
+                          memory_order_relaxed);
+}
 
 #endif
