@@ -148,7 +148,7 @@ static enum strict_result read_target(struct parse *p)
         p->at = lexis_skip(start, p->end, LEXIS_QUERY);
     }
     if ((size_t)(p->at - start) > p->limits->target_bytes)
-        return refuse(p->head, REASON_TARGET_TOO_LONG, "request target over the limit (limits.target)");
+        return refuse(p->head, REASON_TARGET_TOO_LONG, "request target over the limit (limits.target_bytes)");
     if (p->at == p->end)
         return STRICT_INCOMPLETE;
     if (p->at == start)
@@ -485,7 +485,7 @@ enum strict_result strict_head_parse(const char *buf, size_t len, size_t last_le
     if (last_len > scope || !scan_is_enough(at, scope, last_len, limits))
         r = parse_whole(&p);
     if (r == STRICT_INCOMPLETE && len - start > limits->head_bytes)
-        return refuse(head, REASON_HEAD_TOO_LARGE, "request head over the limit (limits.head)");
+        return refuse(head, REASON_HEAD_TOO_LARGE, "request head over the limit (limits.head_bytes)");
     if (r == STRICT_COMPLETE)
         head->bytes = (size_t)(p.at - buf);
     return r;

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "call/call.h"
+#include "upstream/chunked.h"
 
 #define HTTP1_FIELDS_MAX 128
 
@@ -37,11 +38,11 @@ struct http1_response {
     struct buf line;           /* the head so far when it did not come in one piece */
     struct call_field fields[HTTP1_FIELDS_MAX];
     int state;
-    bool head_request;
-    unsigned interim;
-    uint64_t left;             /* bytes of body or chunk still to come */
-    size_t overhead;           /* chunk extensions and trailers so far */
-    size_t scanned;
+    bool head_request, started;
+    size_t interim;
+    uint64_t left;             /* bytes of a body of known length still to come */
+    struct chunked chunked;
+    size_t scanned;            /* bytes of `line` that hold no end of a head */
 };
 
 /* is_head: the request was HEAD, so no body follows whatever the fields say */
