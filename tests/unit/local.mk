@@ -1,3 +1,4 @@
 # unit tests: tests/unit/test_<stem>.c, one program each, cmocka
 include tests/unit/gate.mk
 include tests/unit/supervisor.mk
+include tests/unit/diag.mk
