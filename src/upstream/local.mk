@@ -1,1 +1,19 @@
 # room: upstream
+noinst_LIBRARIES += libupstream.a libparsers.a
+
+# requests out, answers in: pure, no h2o
+UPSTREAM_PARSERS = \
+  src/upstream/chunked.h src/upstream/chunked.c \
+  src/upstream/fastcgi.h src/upstream/fastcgi.c \
+  src/upstream/field.h src/upstream/field.c \
+  src/upstream/http1_request.h src/upstream/http1_request.c \
+  src/upstream/http1_response.h src/upstream/http1_response.c \
+  src/upstream/native.h src/upstream/native.c
+# the same alone: for tests and fuzzing
+libparsers_a_SOURCES = $(UPSTREAM_PARSERS)
+# with the connection itself, which lives on a loop's h2o socket
+libupstream_a_SOURCES = $(UPSTREAM_PARSERS) \
+  src/upstream/h2o_api.h \
+  src/upstream/hop.c src/upstream/hop.h \
+  src/upstream/protocol.c src/upstream/protocol.h
+libupstream_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
