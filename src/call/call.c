@@ -21,7 +21,11 @@ const char *call_class_name(enum call_class c)
 struct str call_body_take(struct call *call, size_t max)
 {
     assert(call->magic == CALL_MAGIC);
-    struct str rest = {call->request.body.base + call->body_sent, call->request.body.len - call->body_sent};
+    struct str rest = call->request.body;
+    if (rest.len == 0)
+        return STR_NONE;
+    rest.base += call->body_sent;
+    rest.len -= call->body_sent;
     if (rest.len > max)
         rest.len = max;
     call->body_sent += rest.len;

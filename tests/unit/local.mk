@@ -2,3 +2,4 @@
 include tests/unit/gate.mk
 include tests/unit/supervisor.mk
 include tests/unit/diag.mk
+include tests/unit/base.mk
