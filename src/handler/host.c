@@ -186,15 +186,25 @@ static bool start_thread(struct host *h, struct module *m, const pthread_attr_t 
     return true;
 }
 
-/* Signals are the main thread's business. */
+/* Signals are the main thread's business, but for those that a fault raises in its own thread: blocked, they would end the
+ * process past the handlers of a debugger, a sanitizer or a crash reporter. */
+static void block_signals(sigset_t *before_r)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t others;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&others, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &others, before_r);
+}
+
 static bool start_threads(struct host *h, struct module *m, unsigned count)
 {
-    sigset_t all, before;
+    sigset_t before;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    block_signals(&before);
     while (h->nthreads < count && start_thread(h, m, &attributes))
         ;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

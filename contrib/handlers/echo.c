@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * echo: shows what arrives, and misbehaves on request: for trying out a set-up and for tests.
+ *
+ * Options: none.
+ * Answer:  200, JSON: method, path, query, scheme, authority, peer, id, parameters, headers, body.
+ * Query:   header=name:value  an additional response field; may be repeated
+ *          status=N           this status instead of 200
+ *          size=N             a body of N bytes 'x' instead, in pieces of piece=N bytes (8192); announce=1 with its
+ * length leak=N             N bytes are allocated, used and forgotten before the answer fail               an error is
+ * returned instead of an answer nothing            0 is returned without an answer half               a body of 200,000
+ * bytes is announced, and half of it is written crash=segv|abort|exit  the process ends in that way
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <bulkhead/handler.h>
+
+#define PIECE_MAX 65536
+#define HALF_OF   200000
+
+static long number(struct bulkhead_call *call, const char *name, long fallback)
+{
+    const char *text = bulkhead_query_value(call, name, NULL);
+    return text == NULL ? fallback : strtol(text, NULL, 10);
+}
+
+static bool is_asked(struct bulkhead_call *call, const char *name)
+{
+    return bulkhead_query_value(call, name, NULL) != NULL;
+}
+
+/* ---- misbehaviour ----------------------------------------------------------------------------------------------- */
+
+static void crash(const char *how)
+{
+    int *volatile nowhere = NULL;
+    if (strcmp(how, "segv") == 0)
+        *nowhere = 1;
+    else if (strcmp(how, "exit") == 0)
+        _Exit(3);
+    else
+        abort();
+}
+
+static void leak(size_t bytes)
+{
+    void *volatile lost = malloc(bytes); /* volatile: the compiler must not see that it is of no use */
+    if (lost != NULL)
+        memset(lost, 'l', bytes);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+static bool write_filler(struct bulkhead_call *call, long size, long piece)
+{
+    char filler[PIECE_MAX];
+    memset(filler, 'x', sizeof(filler));
+    for (long left = size; left > 0; left -= piece)
+        if (!bulkhead_write(call, filler, (size_t)(left < piece ? left : piece)))
+            return false;
+    return true;
+}
+
+static int answer_size(struct bulkhead_call *call)
+{
+    long size = number(call, "size", 0), piece = number(call, "piece", 8192);
+    if (size < 0 || piece < 1 || piece > PIECE_MAX)
+        return bulkhead_answer(call, 400, "text/plain", "size: from 0; piece: 1 to 65536\n", 32);
+    if (number(call, "announce", 0) == 1)
+        bulkhead_content_length(call, (uint64_t)size);
+    bulkhead_set_header(call, "content-type", "application/octet-stream");
+    return write_filler(call, size, piece) && bulkhead_flush(call) ? 0 : -1;
+}
+
+static int answer_half(struct bulkhead_call *call)
+{
+    bulkhead_content_length(call, HALF_OF);
+    write_filler(call, HALF_OF / 2, PIECE_MAX);
+    bulkhead_flush(call);
+    return 0;
+}
+
+static void write_member(struct bulkhead_call *call, const char *before, const char *name, const char *value)
+{
+    bulkhead_printf(call, "%s\"%s\":", before, name);
+    if (value == NULL)
+        bulkhead_printf(call, "null");
+    else
+        bulkhead_write_json(call, value, strlen(value));
+}
+
+static void write_parameters(struct bulkhead_call *call)
+{
+    const char *name, *value, *before = "";
+    size_t cursor = 0, length;
+    bulkhead_printf(call, ",\"parameters\":[");
+    while (bulkhead_query_next(call, &cursor, &name, &value, &length)) {
+        bulkhead_printf(call, "%s[", before);
+        bulkhead_write_json(call, name, strlen(name));
+        bulkhead_printf(call, ",");
+        bulkhead_write_json(call, value, length);
+        bulkhead_printf(call, "]");
+        before = ",";
+    }
+    bulkhead_printf(call, "]");
+}
+
+static void write_headers(struct bulkhead_call *call)
+{
+    const char *name, *value;
+    bulkhead_printf(call, ",\"headers\":[");
+    for (size_t i = 0; bulkhead_header_at(call, i, &name, &value); i++) {
+        bulkhead_printf(call, "%s[", i == 0 ? "" : ",");
+        bulkhead_write_json(call, name, strlen(name));
+        bulkhead_printf(call, ",");
+        bulkhead_write_json(call, value, strlen(value));
+        bulkhead_printf(call, "]");
+    }
+    bulkhead_printf(call, "]");
+}
+
+static int answer_request(struct bulkhead_call *call)
+{
+    size_t length;
+    const char *body = bulkhead_body(call, &length);
+    bulkhead_set_header(call, "content-type", "application/json");
+    write_member(call, "{", "method", bulkhead_method(call));
+    write_member(call, ",", "path", bulkhead_path(call));
+    write_member(call, ",", "query", bulkhead_query(call));
+    write_member(call, ",", "scheme", bulkhead_scheme(call));
+    write_member(call, ",", "authority", bulkhead_authority(call));
+    write_member(call, ",", "peer", bulkhead_peer(call));
+    write_member(call, ",", "id", bulkhead_request_id(call));
+    write_parameters(call);
+    write_headers(call);
+    bulkhead_printf(call, ",\"body\":");
+    bulkhead_write_json(call, body, length);
+    return bulkhead_printf(call, "}\n") ? 0 : -1;
+}
+
+/* ---- the call --------------------------------------------------------------------------------------------------- */
+
+/* "name:value", as often as it is there */
+static void add_headers(struct bulkhead_call *call)
+{
+    const char *name, *value;
+    for (size_t cursor = 0; bulkhead_query_next(call, &cursor, &name, &value, NULL);) {
+        const char *colon = strchr(value, ':');
+        if (strcmp(name, "header") == 0 && colon != NULL)
+            bulkhead_add_header(call, bulkhead_format(call, "%.*s", (int)(colon - value), value), colon + 1);
+    }
+}
+
+static int echo_handle(struct bulkhead_call *call, void *state)
+{
+    (void)state;
+    if (bulkhead_query(call) == NULL)
+        return answer_request(call);
+    if (is_asked(call, "crash"))
+        crash(bulkhead_query_value(call, "crash", NULL));
+    if (is_asked(call, "leak"))
+        leak((size_t)number(call, "leak", 0));
+    if (is_asked(call, "nothing"))
+        return 0;
+    if (is_asked(call, "fail"))
+        return bulkhead_failed(call, "failed as it was told to");
+    if (is_asked(call, "half"))
+        return answer_half(call);
+    if (is_asked(call, "status"))
+        bulkhead_status(call, (int)number(call, "status", 200));
+    add_headers(call);
+    return is_asked(call, "size") ? answer_size(call) : answer_request(call);
+}
+
+BULKHEAD_HANDLER(.name = "echo", .handle = echo_handle);
