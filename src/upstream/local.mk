@@ -4,7 +4,8 @@ noinst_LIBRARIES += libupstream.a libparsers.a
 # requests out, answers in: pure, no h2o
 UPSTREAM_PARSERS = \
   src/upstream/chunked.h src/upstream/chunked.c \
-  src/upstream/fastcgi.h src/upstream/fastcgi.c \
+  src/upstream/fastcgi.h src/upstream/fastcgi_private.h \
+  src/upstream/fastcgi_request.c src/upstream/fastcgi_response.c \
   src/upstream/field.h src/upstream/field.c \
   src/upstream/http1_request.h src/upstream/http1_request.c \
   src/upstream/http1_response.h src/upstream/http1_response.c \
