@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * cidr: sets of addresses, as in trusted_proxies: "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", and "unix:" for every Unix socket. Pure;
- * any thread once filled.
+ * cidr: sets of addresses, as in trusted_proxies: "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", and "unix:" for every
+ * Unix socket. Pure; any thread once filled.
  */
 #ifndef BULKHEAD_FRONT_CIDR_H
 #define BULKHEAD_FRONT_CIDR_H

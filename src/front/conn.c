@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * conn: see conn.h. A conn is found from its socket, whose on_close is ours: the library leaves it alone on accepted sockets.
+ * conn: see conn.h. A conn is found from its socket, whose on_close is ours: the library leaves it alone on accepted
+ * sockets.
  */
 #include "config.h"
 
@@ -28,7 +29,7 @@
 #include "front/thread.h"
 #include "front/thread_private.h"
 
-#define LINGER_US 2000000
+#define LINGER_US             2000000
 #define LINGER_READS_PER_TURN 16
 
 static _Atomic unsigned open_clients, open_admins;
@@ -128,7 +129,8 @@ static void refuse(const struct listener *listener, int fd)
                                  "Too many connections from this client\n";
     char scratch[4096];
     if (listener->accept.ssl_ctx == NULL) {
-        ssize_t dropped = recv(fd, scratch, sizeof scratch, MSG_DONTWAIT); /* unread bytes would turn close into reset */
+        ssize_t dropped =
+            recv(fd, scratch, sizeof scratch, MSG_DONTWAIT); /* unread bytes would turn close into reset */
         ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)dropped;
         (void)sent;
@@ -239,8 +241,9 @@ void conn_request_end(struct conn *c, bool reset)
     }
     if (++c->glitches <= (unsigned)c->thread->generation->conf->limits.http2_glitches || c->is_cut)
         return;
-    log_limited(LOG_LEVEL_WARNING, "front", "%s: connection from %s cut: it reset %u HTTP/2 requests (limits.http2_glitches)",
-                c->listener->name, c->peer_text, c->glitches);
+    log_limited(LOG_LEVEL_WARNING, "front",
+                "%s: connection from %s cut: it reset %u HTTP/2 requests (limits.http2_glitches)", c->listener->name,
+                c->peer_text, c->glitches);
     conn_cut(c, CONN_CUT_GLITCHES);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * conn: what we keep about each client connection beside the library's own: its listener, its peer, how many requests it
- * made, and since when it has been in its present state, for the sweep that enforces head, body, idle and write time
- * limits (the library has one timer for all of them together). Lives from accept to the socket's on_close; owned by the loop
- * thread.
+ * conn: what we keep about each client connection beside the library's own: its listener, its peer, how many requests
+ * it made, and since when it has been in its present state, for the sweep that enforces head, body, idle and write time
+ * limits (the library has one timer for all of them together). Lives from accept to the socket's on_close; owned by the
+ * loop thread.
  */
 #ifndef BULKHEAD_FRONT_CONN_H
 #define BULKHEAD_FRONT_CONN_H
@@ -20,7 +20,8 @@ struct conf_listener;
 
 /* What a connection is doing, as the sweep saw it last; each with the limit that applies (front/sweep.c) */
 enum conn_state {
-    CONN_STATE_QUIET,   /* the library knows no request: PROXY line, TLS handshake, HTTP/2 between requests, TLS being closed */
+    CONN_STATE_QUIET,   /* the library knows no request: PROXY line, TLS handshake, HTTP/2 between requests, TLS being
+                           closed */
     CONN_STATE_IDLE,    /* HTTP/1: between requests, or none yet */
     CONN_STATE_HEAD,    /* HTTP/1: a part of a head is here */
     CONN_STATE_BODY,    /* a body is arriving */
@@ -39,11 +40,11 @@ struct conn {
     char peer_text[64];              /* "192.0.2.1", "2001:db8::1", "unix:" */
     uint16_t peer_port;
     bool is_admin, is_tls, is_trusted_proxy, counted_per_address;
-    bool is_http2; /* known from the first request on */
-    bool is_cut;   /* broken from our side; the library has yet to notice */
-    uint64_t requests; /* begun on this connection */
-    unsigned glitches; /* HTTP/2: early resets, less the requests served since */
-    unsigned active;   /* requests now with the exchange */
+    bool is_http2;                      /* known from the first request on */
+    bool is_cut;                        /* broken from our side; the library has yet to notice */
+    uint64_t requests;                  /* begun on this connection */
+    unsigned glitches;                  /* HTTP/2: early resets, less the requests served since */
+    unsigned active;                    /* requests now with the exchange */
     struct conn_linger *linger;         /* private to conn.c; NULL: none */
     struct conn_proxy_line *proxy_line; /* private to listener.c; NULL: not waiting for one */
     struct {                            /* private to sweep.c */
@@ -71,7 +72,7 @@ enum conn_cut {
 #define X(enumerator, word) enumerator,
     CONN_CUT_TABLE(X)
 #undef X
-    CONN_CUT_COUNT
+        CONN_CUT_COUNT
 };
 const char *conn_cut_word(enum conn_cut why);
 
@@ -81,15 +82,16 @@ struct conn *conn_create(const struct listener *listener, int fd, const struct s
 bool conn_set_peer(struct conn *c, const struct sockaddr_storage *peer, socklen_t len);
 /* The record of a request's connection. Loop thread. */
 struct conn *conn_of(h2o_req_t *req);
-/* The exchange brackets every request with these. begin counts requests_per_connection and turns persistence off at the limit or while
- * draining; end with reset=true (HTTP/2: disposed before answered) spends the connection's glitch budget and cuts it past that. */
+/* The exchange brackets every request with these. begin counts requests_per_connection and turns persistence off at the
+ * limit or while draining; end with reset=true (HTTP/2: disposed before answered) spends the connection's glitch budget
+ * and cuts it past that. */
 void conn_request_begin(struct conn *c, h2o_req_t *req);
 void conn_request_end(struct conn *c, bool reset);
 /* Breaks the connection with shutdown(2); the library cleans up by itself when it next looks. Idempotent. */
 void conn_cut(struct conn *c, enum conn_cut why);
-/* HTTP/1: the answer on its way is the last one, and the client may still be sending. Once the library has closed the socket, what
- * arrives is read and dropped for a moment, because closing with unread bytes would reset the connection and could take the
- * answer away from the client. Idempotent. */
+/* HTTP/1: the answer on its way is the last one, and the client may still be sending. Once the library has closed the
+ * socket, what arrives is read and dropped for a moment, because closing with unread bytes would reset the connection
+ * and could take the answer away from the client. Idempotent. */
 void conn_linger(struct conn *c);
 /* Open connections of the whole process on client listeners, and on the admin listener. Any thread. */
 unsigned conn_count(bool is_admin);

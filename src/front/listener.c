@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * listener: see listener.h. The PROXY line is read here and not by the library, whose parser takes a missing one for HTTP.
+ * listener: see listener.h. The PROXY line is read here and not by the library, whose parser takes a missing one for
+ * HTTP.
  */
 #include "config.h"
 
@@ -23,7 +24,7 @@
 #include "front/thread_private.h"
 
 #define ACCEPTS_PER_TURN 16
-#define PAUSE_US 100000
+#define PAUSE_US         100000
 
 /* ---- the PROXY line --------------------------------------------------------------------------------------------- */
 
@@ -59,7 +60,8 @@ static void speak_http(struct conn *c)
     h2o_accept((h2o_accept_ctx_t *)&c->listener->accept, c->sock);
 }
 
-/* Takes bytes of the line out of the socket, up to its end and not beyond. 1: whole; 0: more to come; -1: it never will be. */
+/* Takes bytes of the line out of the socket, up to its end and not beyond. 1: whole; 0: more to come; -1: it never will
+ * be. */
 static int take_proxy_bytes(struct conn_proxy_line *line, int fd)
 {
     char *at = line->bytes + line->len;
@@ -176,7 +178,8 @@ static bool accept_one(struct listener *listener)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t peer_len = sizeof peer;
-    int fd = accept4(h2o_socket_get_fd(listener->sock), (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(h2o_socket_get_fd(listener->sock), (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         welcome(listener, fd, &peer);
         return true;

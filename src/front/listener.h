@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * listener: a listening socket as one loop thread sees it. All threads (and, during a replacement, two fronts) accept from the same
- * socket, each through a descriptor of its own; who is late gets nothing. Accepts are bounded per turn. Pauses: at the limit on
- * connections until one of this thread's has gone, and for a moment when the process or the system is out of descriptors. Loop
- * thread.
+ * listener: a listening socket as one loop thread sees it. All threads (and, during a replacement, two fronts) accept
+ * from the same socket, each through a descriptor of its own; who is late gets nothing. Accepts are bounded per turn.
+ * Pauses: at the limit on connections until one of this thread's has gone, and for a moment when the process or the
+ * system is out of descriptors. Loop thread.
  */
 #ifndef BULKHEAD_FRONT_LISTENER_H
 #define BULKHEAD_FRONT_LISTENER_H

@@ -14,10 +14,12 @@ FRONT_GLUE_SOURCES = \
   src/front/link.c src/front/link.h \
   src/front/listener.c src/front/listener.h \
   src/front/peers.c src/front/peers.h \
+  src/front/proxy_line.c src/front/proxy_line.h \
+  src/front/setup.c src/front/setup.h \
   src/front/steady_clock.c src/front/steady_clock.h \
   src/front/strict.c src/front/strict.h \
   src/front/sweep.c src/front/sweep.h \
-  src/front/thread.c src/front/thread.h \
+  src/front/thread.c src/front/thread.h src/front/thread_private.h \
   src/front/tls.c src/front/tls.h
 
 # the HTTP door: exchange, router, generation, sending, error pages, files, status, access log

@@ -24,10 +24,11 @@
 #include "front/guard.h"
 #include "front/tls.h"
 
-/* added to the sum of our own limits where the library has a timer for the same: it is the second line, not the first */
+/* added to the sum of our own limits where the library has a timer for the same: it is the second line, not the first
+ */
 #define LIBRARY_SLACK_US (60 * INT64_C(1000000))
 /* idle time after which the kernel probes whether a silent client is still there */
-#define KEEPALIVE_IDLE_S 60
+#define KEEPALIVE_IDLE_S      60
 #define ADMIN_CONNECTIONS_MIN 16
 #define ADMIN_CONNECTIONS_MAX 256
 
@@ -55,8 +56,8 @@ static void set_guard_limits(const struct conf *conf)
     });
 }
 
-/* 80 % of the descriptors for clients, the rest for backends, files and the admin listener, which has a small share of its own so
- * that it answers when clients have used up theirs. */
+/* 80 % of the descriptors for clients, the rest for backends, files and the admin listener, which has a small share of
+ * its own so that it answers when clients have used up theirs. */
 static void set_connection_limits(struct setup *setup)
 {
     struct rlimit files;
@@ -72,8 +73,9 @@ static void set_connection_limits(struct setup *setup)
     setup->connections = wanted > 0 && wanted < most ? (unsigned)wanted : most;
 }
 
-/* Request bodies are collected in the library's socket buffers, whose capacity doubles from 8 KiB; one that would get to
- * `threshold` moves to an unlinked file. So at most body_memory bytes of a body, rounded up to a power of two, are on the heap. */
+/* Request bodies are collected in the library's socket buffers, whose capacity doubles from 8 KiB; one that would get
+ * to `threshold` moves to an unlinked file. So at most body_memory bytes of a body, rounded up to a power of two, are
+ * on the heap. */
 static bool set_spool(const struct conf *conf, char *error, size_t error_size)
 {
     static char template[4096];
@@ -135,6 +137,7 @@ static h2o_globalconf_t *create_library(const struct conf *conf, enum setup_kind
     h2o_hostconf_t *host = h2o_config_register_host(library, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     host->http2.push_preload = 0;
     host->fallback_path.error_log.emit_request_errors = 0;
+    exchange_register_fallback(host);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     path->error_log.emit_request_errors = 0;
     h2o_handler_t *handler = h2o_create_handler(path, sizeof *handler);

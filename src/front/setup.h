@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * setup: what all loop threads share and nobody changes while they serve: the conf's listeners with their descriptors and TLS
- * contexts, the library's own configuration, the trusted proxies, and the limits on connections. Built by the main thread before the
- * threads start. The library's configuration is minimal on purpose (one host, one path, one handler of ours), because it cannot
- * be changed under live connections; routes and backends are in the generation, which can.
+ * setup: what all loop threads share and nobody changes while they serve: the conf's listeners with their descriptors
+ * and TLS contexts, the library's own configuration, the trusted proxies, and the limits on connections. Built by the
+ * main thread before the threads start. The library's configuration is minimal on purpose (one host, one path, one
+ * handler of ours), because it cannot be changed under live connections; routes and backends are in the generation,
+ * which can.
  */
 #ifndef BULKHEAD_FRONT_SETUP_H
 #define BULKHEAD_FRONT_SETUP_H
@@ -42,8 +43,9 @@ struct setup {
     unsigned connections, admin_connections; /* at once, in this process */
 };
 
-/* Borrows conf for its life. fds: parallel to conf->listeners, then, at conf->nlisteners, the admin listener's (-1: none); taken when
- * this succeeds. NULL with a message otherwise. Also sets what is process-wide: the guard's limits, where bodies are spooled. */
+/* Borrows conf for its life. fds: parallel to conf->listeners, then, at conf->nlisteners, the admin listener's (-1:
+ * none); taken when this succeeds. NULL with a message otherwise. Also sets what is process-wide: the guard's limits,
+ * where bodies are spooled. */
 struct setup *setup_create(const struct conf *conf, const int *fds, char *error, size_t error_size);
 
 #endif

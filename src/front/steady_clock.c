@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * steady_clock: see steady_clock.h. The shown time is a line: shown = base_shown + (now - base_at) * rate. The main thread replaces the
- * line a few times a second, starting each where the former had arrived, so that the clock never jumps; readers take a
- * consistent copy by the sequence number (odd: being replaced; changed: read again). Acquire and release on the members keep them
- * between the two accesses to the number.
+ * steady_clock: see steady_clock.h. The shown time is a line: shown = base_shown + (now - base_at) * rate. The main
+ * thread replaces the line a few times a second, starting each where the former had arrived, so that the clock never
+ * jumps; readers take a consistent copy by the sequence number (odd: being replaced; changed: read again). Acquire and
+ * release on the members keep them between the two accesses to the number.
  */
 #include "config.h"
 
@@ -17,9 +17,9 @@
 
 #include "base/clock.h"
 
-#define RATE_ONE 1000
-#define RATE_SMALL 50
-#define RATE_LARGE 500
+#define RATE_ONE            1000
+#define RATE_SMALL          50
+#define RATE_LARGE          500
 #define LARGE_DIFFERENCE_US (3600 * INT64_C(1000000))
 /* below this the clock runs as is; the system's own discipline moves it by less */
 #define NO_DIFFERENCE_US 2000

@@ -491,6 +491,27 @@ enum strict_result strict_head_parse(const char *buf, size_t len, size_t last_le
     return r;
 }
 
+/* --- the parts of an HTTP/2 request ------------------------------------------------------------------------------- */
+
+const char *strict_target_problem(struct str target)
+{
+    const char *start = target.base, *end = start + target.len;
+    if (target.len == 0 || *start != '/')
+        return "the target is not a path";
+    const char *path_end = lexis_skip(start, end, LEXIS_PATH), *at = path_end;
+    if (at != end && *at == '?')
+        at = lexis_skip(at, end, LEXIS_QUERY);
+    if (at != end)
+        return *at == '#' ? "the target holds a fragment" : MUST_BE_ESCAPED;
+    return escapes_problem(span(start, path_end));
+}
+
+bool strict_is_authority(struct str authority)
+{
+    struct str host, port;
+    return split_authority(authority, &host, &port);
+}
+
 /* --- the body ----------------------------------------------------------------------------------------------------- */
 
 ssize_t strict_chunked_decode(struct chunked *c, size_t overhead_max, char *buf, size_t *bufsz)

@@ -65,4 +65,10 @@ enum strict_result strict_head_parse(const char *buf, size_t len, size_t last_le
  */
 ssize_t strict_chunked_decode(struct chunked *c, size_t overhead_max, char *buf, size_t *bufsz);
 
+/* For HTTP/2, whose requests come in parts. A target: NULL when it is a well-formed path with an optional query, or why it is not
+ * (static text). */
+const char *strict_target_problem(struct str target);
+/* uri-host [":" port] (RFC 9110 §7.2) */
+bool strict_is_authority(struct str authority);
+
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * sweep: see sweep.h. A round first lets the library name the requests that it knows, which tells what each connection is
- * doing, then judges all connections of the thread, also those without a request. Nothing here closes a socket: shutdown(2) makes the
- * library see the end and clean up by itself.
+ * sweep: see sweep.h. A round first lets the library name the requests that it knows, which tells what each connection
+ * is doing, then judges all connections of the thread, also those without a request. Nothing here closes a socket:
+ * shutdown(2) makes the library see the end and clean up by itself.
  */
 #include "config.h"
 
@@ -21,10 +21,11 @@
 #include "config/conf.h"
 #include "front/conn.h"
 #include "front/generation.h"
+#include "front/listener.h"
 #include "front/thread.h"
 #include "front/thread_private.h"
 
-#define PERIOD_US 1000000
+#define PERIOD_US          1000000
 #define PERIOD_DRAINING_US 50000
 /* On an HTTP/2 connection control frames are acknowledged too, so only this many bytes count as progress of answers. */
 #define HTTP2_PROGRESS_BYTES 16384
@@ -81,8 +82,7 @@ static int on_http2_stream(h2o_req_t *req, void *arg)
         see(c, CONN_STATE_WRITING, req->bytes_sent);
     } else if (is_uploading(req)) {
         see(c, CONN_STATE_BODY, 0);
-        if (elapsed_us(req, &req->timestamps.request_body_begin_at) >
-            c->thread->generation->conf->limits.body_timeout)
+        if (elapsed_us(req, &req->timestamps.request_body_begin_at) > c->thread->generation->conf->limits.body_timeout)
             c->sweep.body_overdue = true;
     } else {
         see(c, CONN_STATE_RUNNING, 0);
@@ -107,10 +107,11 @@ static uint64_t taken_bytes(const struct conn *c, int fd)
 static bool has_progressed(struct conn *c)
 {
     uint64_t taken = taken_bytes(c, h2o_socket_get_fd(c->sock));
-    uint64_t step = c->is_http2 && c->peer.ss_family != AF_UNIX ? HTTP2_PROGRESS_BYTES : 1;
-    bool progressed = c->sweep.sent != c->sweep.seen_sent || (taken > c->sweep.acked ? taken - c->sweep.acked : 1) >= step;
-    if (taken == c->sweep.acked && c->sweep.sent == c->sweep.seen_sent)
-        progressed = false;
+    bool progressed = c->sweep.sent != c->sweep.seen_sent;
+    if (c->peer.ss_family == AF_UNIX)
+        progressed |= taken != c->sweep.acked;
+    else
+        progressed |= taken >= c->sweep.acked + (c->is_http2 ? HTTP2_PROGRESS_BYTES : 1);
     if (progressed) {
         c->sweep.acked = taken;
         c->sweep.sent = c->sweep.seen_sent;
@@ -125,8 +126,8 @@ static bool piece_says_no_window(h2o_iovec_t piece)
     return at != SIZE_MAX && strtoll(piece.base + at + sizeof key - 1, NULL, 10) <= 0;
 }
 
-/* HTTP/2: has the client closed its windows? The library keeps them to itself, but tells them in words. The words are in the memory
- * of the request, so this is asked only about connections that seem to be stuck. */
+/* HTTP/2: has the client closed its windows? The library keeps them to itself, but tells them in words. The words are
+ * in the memory of the request, so this is asked only about connections that seem to be stuck. */
 static int find_closed_window(h2o_req_t *req, void *arg)
 {
     struct conn *c = arg;
@@ -149,14 +150,17 @@ static bool client_holds_up(struct conn *c)
 
 /* ---- judgement -------------------------------------------------------------------------------------------------- */
 
-/* The answer that HTTP has for it, where it can still be read as one: HTTP/1 in clear text, with nothing else on its way. */
+#define TIMEOUT_BODY     "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}"
+#define TIMEOUT_BODY_LEN "85"
+_Static_assert(sizeof TIMEOUT_BODY - 1 == 85, "TIMEOUT_BODY_LEN");
+
+/* The answer that HTTP has for it, where it can still be read as one: HTTP/1 in clear text, with nothing else on its
+ * way. */
 static void say_timeout(struct conn *c)
 {
-    static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                                 "Content-Type: application/problem+json\r\nContent-Length: 83\r\n\r\n"
-                                 "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}";
-    static_assert(sizeof "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}" - 1 == 83,
-                  "Content-Length");
+    static const char answer[] =
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        "Content-Length: " TIMEOUT_BODY_LEN "\r\n\r\n" TIMEOUT_BODY;
     if (c->is_tls || c->is_http2 || h2o_socket_is_writing(c->sock))
         return;
     ssize_t sent = send(h2o_socket_get_fd(c->sock), answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * thread: one event-loop thread of the front and everything that it alone touches: the h2o loop and context, the deadline
- * heap, the posted tasks, its connections, the generation in force on it, its log ring and counters. Created by the main
- * thread, run by its own; nobody else touches a member that is not marked otherwise.
+ * thread: one event-loop thread of the front and everything that it alone touches: the h2o loop and context, the
+ * deadline heap, the posted tasks, its connections, the generation in force on it, its log ring and counters. Created
+ * by the main thread, run by its own; nobody else touches a member that is not marked otherwise.
  */
 #ifndef BULKHEAD_FRONT_THREAD_H
 #define BULKHEAD_FRONT_THREAD_H
@@ -34,8 +34,8 @@ struct front_thread {
     struct loop loop; /* loop.h2o == &ctx */
     h2o_context_t ctx;
     h2o_globalconf_t *globalconf;
-    unsigned index, count; /* of `count` threads */
-    struct generation *generation; /* what new calls use; swapped on this thread only */
+    unsigned index, count;           /* of `count` threads */
+    struct generation *generation;   /* what new calls use; swapped on this thread only */
     struct writer_ring *access_ring; /* NULL: no access log */
     struct list conns;               /* struct conn, all open client connections of this thread */
     bool draining;
@@ -54,8 +54,9 @@ static inline struct front_thread *front_thread_of_loop(struct loop *loop)
 extern struct front_thread *front_threads;
 extern unsigned front_nthreads;
 
-/* Main thread, once: `count` loop threads over what `setup` holds (borrowed for the life of the process), serving `generation` (each
- * takes a reference). access_rings: one per thread, or NULL. Returns when every one of them accepts connections. */
+/* Main thread, once: `count` loop threads over what `setup` holds (borrowed for the life of the process), serving
+ * `generation` (each takes a reference). access_rings: one per thread, or NULL. Returns when every one of them accepts
+ * connections. */
 void thread_start_all(const struct setup *setup, struct generation *generation, unsigned count,
                       struct writer_ring **access_rings);
 /* Any thread: accept no more, let what runs end, break what is left at deadline_us. Idempotent. */

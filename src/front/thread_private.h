@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * thread_private: the part of a loop thread that only the front's glue to the library touches (thread.c, listener.c, conn.c, sweep.c).
+ * thread_private: the part of a loop thread that only the front's glue to the library touches (thread.c, listener.c,
+ * conn.c, sweep.c).
  */
 #ifndef BULKHEAD_FRONT_THREAD_PRIVATE_H
 #define BULKHEAD_FRONT_THREAD_PRIVATE_H
@@ -19,7 +20,8 @@ struct front_private {
     struct deadline sweep;
     uint64_t sweep_round;
 
-    /* Tasks posted by this thread itself: run at the end of the library's turn, from a timer of the library with a delay of zero. */
+    /* Tasks posted by this thread itself: run at the end of the library's turn, from a timer of the library with a
+     * delay of zero. */
     struct list local_tasks;
     h2o_timeout_entry_t local_timer;
     bool local_running;

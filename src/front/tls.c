@@ -164,8 +164,8 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 
 static void set_protocols(SSL_CTX *ctx, bool http2)
 {
-    static const h2o_iovec_t with_http2[] = {{H2O_STRLIT("h2")}, {H2O_STRLIT("http/1.1")}, {NULL, 0}};
-    static const h2o_iovec_t http1_only[] = {{H2O_STRLIT("http/1.1")}, {NULL, 0}};
+    static const h2o_iovec_t with_http2[] = {{(char *)"h2", 2}, {(char *)"http/1.1", 8}, {NULL, 0}};
+    static const h2o_iovec_t http1_only[] = {{(char *)"http/1.1", 8}, {NULL, 0}};
     h2o_ssl_register_alpn_protocols(ctx, http2 ? with_http2 : http1_only);
 }
 
@@ -178,7 +178,8 @@ static SSL_CTX *create_bare(bool http2)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    /* resumption is by tickets, whose keys live in the context; a server-side cache would be memory for clients to fill */
+    /* resumption is by tickets, whose keys live in the context; a server-side cache would be memory for clients to fill
+     */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 || SSL_CTX_set_cipher_list(ctx, CIPHERS_TLS12) != 1 ||

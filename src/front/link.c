@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * link: see link.h. One poll(2) loop with a tick: every tick that saw all loop threads turn sends a heartbeat, so a
+ * loop that hangs, or a stopped process, falls silent and is replaced.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "front/link.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/list.h"
+#include "config/conf.h"
+#include "diag/log.h"
+#include "diag/writer.h"
+#include "front/exchange.h"
+#include "front/generation.h"
+#include "front/steady_clock.h"
+#include "front/thread.h"
+
+#define HEARTBEAT_US  250000
+#define DRAIN_LOOK_US 20000
+/* messages that wait for a supervisor that does not read; it would have to be gone for this to fill */
+#define UNSENT_MAX 1024
+
+struct unsent {
+    struct list link;
+    int fd;
+    size_t len;
+    char bytes[];
+};
+
+static struct {
+    int fd;
+    pthread_mutex_t lock; /* of what follows; held during sendmsg(2), which does not block */
+    struct list unsent;   /* oldest first; while it is not empty nothing overtakes it */
+    unsigned count;
+} wire = {.fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct {
+    int64_t heartbeat_at_us, drain_deadline_us;
+    bool draining;
+    uint64_t *beats; /* of each loop thread, as of the last heartbeat */
+} watch;
+
+/* ---- sending ---------------------------------------------------------------------------------------------------- */
+
+static void enqueue_locked(const char *bytes, size_t len, int fd)
+{
+    if (wire.count == UNSENT_MAX) {
+        log_limited(LOG_LEVEL_ERROR, "front", "the supervisor does not read; a message to it is lost");
+        fd_close(&fd);
+        return;
+    }
+    struct unsent *u = mem_alloc(sizeof *u + len);
+    u->fd = fd;
+    u->len = len;
+    memcpy(u->bytes, bytes, len);
+    list_append(&wire.unsent, &u->link);
+    ++wire.count;
+}
+
+/* false: the socket is full. A broken socket shows when the main thread reads from it. */
+static bool send_now(const char *bytes, size_t len, int fd)
+{
+    ssize_t sent = fd_send_message(wire.fd, bytes, len, &fd, fd != -1 ? 1 : 0);
+    if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EINTR))
+        return false;
+    fd_close(&fd);
+    return true;
+}
+
+static void flush_unsent(void)
+{
+    pthread_mutex_lock(&wire.lock);
+    struct list *node;
+    while ((node = list_first(&wire.unsent)) != NULL) {
+        struct unsent *u = LIST_ENTRY(node, struct unsent, link);
+        if (!send_now(u->bytes, u->len, u->fd))
+            break;
+        list_unlink(&u->link);
+        --wire.count;
+        mem_free(&u);
+    }
+    pthread_mutex_unlock(&wire.lock);
+}
+
+void link_send(const struct wire_control *control, int fd)
+{
+    char bytes[WIRE_CONTROL_MAX];
+    struct wire_control cut = *control;
+    if (cut.text.len > WIRE_CONTROL_MAX / 2)
+        cut.text.len = WIRE_CONTROL_MAX / 2;
+    size_t len = wire_control_encode(&cut, bytes, sizeof bytes);
+    assert(len != 0);
+    pthread_mutex_lock(&wire.lock);
+    if (!list_empty(&wire.unsent) || !send_now(bytes, len, fd))
+        enqueue_locked(bytes, len, fd);
+    pthread_mutex_unlock(&wire.lock);
+}
+
+static void kill_worker(unsigned backend, unsigned slot, uint32_t worker_generation, const char *why)
+{
+    link_send(
+        &(struct wire_control){
+            .type = WIRE_KILL, .backend = backend, .slot = slot, .generation = worker_generation, .text = str_of(why)},
+        -1);
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------------------- */
+
+bool link_init(int fd)
+{
+    int type = 0;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET)
+        return false;
+    wire.fd = fd;
+    list_init(&wire.unsent);
+    return fd_set_cloexec(fd, true) && fd_set_nonblocking(fd, true);
+}
+
+void link_discard_fds(struct link_message *message)
+{
+    for (size_t i = 0; i != message->nfds; ++i)
+        fd_close(&message->fds[i]);
+    message->nfds = 0;
+}
+
+/* false: nothing there just now */
+static bool receive(struct link_message *m)
+{
+    ssize_t len = fd_receive_message(wire.fd, m->bytes, sizeof m->bytes, m->fds, &m->nfds);
+    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (len <= 0)
+        _exit(0); /* the supervisor is gone; its own words, if any, have been said */
+    if (!wire_control_decode(&m->control, m->bytes, (size_t)len)) {
+        log_write(LOG_LEVEL_ERROR, "front", "the supervisor sent a message that this version does not understand");
+        _exit(1);
+    }
+    return true;
+}
+
+void link_receive(struct link_message *message_r)
+{
+    while (!receive(message_r)) {
+        struct pollfd p = {.fd = wire.fd, .events = POLLIN};
+        (void)poll(&p, 1, -1); /* ends at the latest when the supervisor does */
+    }
+}
+
+/* ---- obeying ---------------------------------------------------------------------------------------------------- */
+
+static void answer_status(struct generation *generation, uint32_t number)
+{
+    struct buf json = {NULL};
+    status_json(generation, &json);
+    int fd = fd_memory("status", json.base, json.len);
+    if (fd == -1)
+        log_write(LOG_LEVEL_ERROR, "front", "status: %s", strerror(errno));
+    else
+        link_send(&(struct wire_control){.type = WIRE_STATUS, .count = number}, fd);
+    buf_free(&json);
+}
+
+static void drain(int64_t within_us)
+{
+    if (watch.draining)
+        return;
+    watch.draining = true;
+    watch.drain_deadline_us = clock_us() + within_us;
+    thread_drain_all(watch.drain_deadline_us);
+}
+
+static void reopen(struct link_message *m, struct writer *access)
+{
+    if (access != NULL && m->nfds == 1 && !writer_set_fd(access, m->fds[0]))
+        log_write(LOG_LEVEL_ERROR, "front", "access log: %s; still writing to the former file", strerror(errno));
+}
+
+static void refuse_conf(uint32_t conf_generation)
+{
+    link_send(&(struct wire_control){.type = WIRE_FAILED,
+                                     .generation = conf_generation,
+                                     .text = STR("a running front takes no other conf; restart")},
+              -1);
+}
+
+static void obey_about_worker(struct generation *g, const struct wire_control *c)
+{
+    char text[WIRE_CONTROL_MAX];
+    memcpy(text, c->text.base != NULL ? c->text.base : "", c->text.len);
+    text[c->text.len] = '\0';
+    if (c->backend >= g->conf->nbackends) {
+        log_write(LOG_LEVEL_ERROR, "front", "the supervisor speaks of a backend %u that is not in the conf",
+                  c->backend);
+        _exit(1);
+    }
+    switch (c->type) {
+    case WIRE_GRANT:
+        generation_grant(g, c->backend, c->slot, c->generation, c->pid, c->count, text);
+        break;
+    case WIRE_LOST:
+        generation_lost(g, c->backend, c->slot, c->generation, text);
+        break;
+    case WIRE_WORKER:
+        generation_worker(g, c->backend, c->slot, c->generation, c->pid, text, c->count);
+        break;
+    default:
+        generation_down(g, c->backend, c->count != 0, text);
+        break;
+    }
+}
+
+static void obey(struct link_message *m, struct generation *g, struct writer *access)
+{
+    const struct wire_control *c = &m->control;
+    switch (c->type) {
+    case WIRE_GRANT:
+    case WIRE_LOST:
+    case WIRE_WORKER:
+    case WIRE_DOWN:
+        obey_about_worker(g, c);
+        break;
+    case WIRE_STATUS_ASK:
+        answer_status(g, c->count);
+        break;
+    case WIRE_DRAIN:
+        drain(c->at_us);
+        break;
+    case WIRE_REOPEN:
+        reopen(m, access);
+        break;
+    case WIRE_CONF_END:
+        refuse_conf(c->generation);
+        break;
+    default: /* parts of a conf that is refused as a whole */
+        break;
+    }
+    link_discard_fds(m);
+}
+
+/* ---- the tick --------------------------------------------------------------------------------------------------- */
+
+static bool all_loops_turned(void)
+{
+    bool all = true;
+    for (unsigned i = 0; i != front_nthreads; ++i) {
+        uint64_t beats = atomic_load_explicit(&front_threads[i].beats, memory_order_relaxed);
+        all = all && beats != watch.beats[i];
+    }
+    return all;
+}
+
+static void beat(int64_t now_us)
+{
+    if (now_us < watch.heartbeat_at_us)
+        return;
+    watch.heartbeat_at_us = now_us + HEARTBEAT_US;
+    steady_clock_adjust();
+    if (!all_loops_turned())
+        return;
+    for (unsigned i = 0; i != front_nthreads; ++i)
+        watch.beats[i] = atomic_load_explicit(&front_threads[i].beats, memory_order_relaxed);
+    link_send(&(struct wire_control){.type = WIRE_HEARTBEAT}, -1);
+}
+
+static void end_when_drained(struct writer *access, int64_t now_us)
+{
+    if (!thread_all_drained() && now_us < watch.drain_deadline_us)
+        return;
+    if (access != NULL)
+        writer_stop(&access);
+    link_send(&(struct wire_control){.type = WIRE_DRAINED}, -1);
+    _exit(0);
+}
+
+static void wait_for_news(int64_t now_us)
+{
+    struct pollfd p = {.fd = wire.fd, .events = POLLIN};
+    int64_t until_us = watch.heartbeat_at_us;
+    if (watch.draining && until_us > now_us + DRAIN_LOOK_US)
+        until_us = now_us + DRAIN_LOOK_US;
+    pthread_mutex_lock(&wire.lock);
+    if (!list_empty(&wire.unsent))
+        p.events |= POLLOUT;
+    pthread_mutex_unlock(&wire.lock);
+    (void)poll(&p, 1, until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000));
+}
+
+void link_run(struct generation *generation, struct writer *access)
+{
+    static struct link_message message;
+    generation_kill_worker = kill_worker;
+    watch.beats = mem_zalloc(front_nthreads * sizeof *watch.beats);
+    watch.heartbeat_at_us = clock_us() + HEARTBEAT_US;
+    for (;;) {
+        wait_for_news(clock_us());
+        while (receive(&message))
+            obey(&message, generation, access);
+        flush_unsent();
+        beat(clock_us());
+        if (watch.draining)
+            end_when_drained(access, clock_us());
+    }
+}
