@@ -3,3 +3,4 @@ include tests/unit/gate.mk
 include tests/unit/supervisor.mk
 include tests/unit/diag.mk
 include tests/unit/base.mk
+include tests/unit/includes.mk
