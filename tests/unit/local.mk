@@ -4,3 +4,5 @@ include tests/unit/supervisor.mk
 include tests/unit/diag.mk
 include tests/unit/base.mk
 include tests/unit/includes.mk
+include tests/unit/handler.mk
+include tests/unit/executor.mk

@@ -1,0 +1,1187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_crew: what a call's maker, the gate and the supervisor see of the crew, whatever its workers do: sink events,
+ * reasons, slots, kills, and which connection is used again. HTTP workers; see test_crew_native for frames.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "executor/crew.h"
+#include "rig.h"
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define MS 1000
+
+/* ---- a crew with one loop and what it says ---------------------------------------------------------------------- */
+
+struct fixture {
+    struct rig rig;
+    struct crew_options options;
+    struct executor *ex;
+    struct backend backends[2];
+    unsigned slots;          /* as last announced */
+    int kills;
+    unsigned killed_slot;
+    uint32_t killed_generation;
+    char why[32];
+    const struct probe *watched; /* its dones when slots were announced last */
+    int dones_at_announcement;
+};
+
+static void on_slots(struct executor *ex, unsigned slots, void *arg)
+{
+    struct fixture *f = arg;
+    (void)ex;
+    f->slots = slots;
+    f->dones_at_announcement = f->watched != NULL ? f->watched->dones : -1;
+}
+
+static void on_kill(struct executor *ex, unsigned slot, uint32_t generation, const char *why, void *arg)
+{
+    struct fixture *f = arg;
+    (void)ex;
+    f->kills++;
+    f->killed_slot = slot;
+    f->killed_generation = generation;
+    snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_zalloc(sizeof(*f));
+    rig_init(&f->rig, 0);
+    f->options = (struct crew_options){
+        .backend = "shop",
+        .run = CALL_CLASS_WORKERS,
+        .protocol = CREW_HTTP,
+        .loops = 1,
+        .connect_timeout_us = 2000 * MS,
+        .first_byte_timeout_us = -1,
+        .idle_timeout_us = 60000 * MS,
+        .keep_alive_us = 60000 * MS,
+        .response_head_max = 65536,
+        .response_fields_max = 100,
+        .response_interim_max = 10,
+    };
+    *state = f;
+    return 0;
+}
+
+static void enlist(struct fixture *f)
+{
+    f->ex = crew_create(&f->options);
+    f->ex->on_slots = on_slots;
+    f->ex->on_slots_arg = f;
+    f->ex->kill_worker = on_kill;
+    f->ex->kill_worker_arg = f;
+}
+
+/* a crew of one worker that runs the script */
+static struct backend *man(struct fixture *f, backend_script script)
+{
+    enlist(f);
+    backend_start(&f->backends[0], script);
+    crew_grant(f->ex, 0, 1, getpid(), 1, f->backends[0].path);
+    assert_int_equal(f->slots, 1);
+    return &f->backends[0];
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    f->ex->ops->free(f->ex);
+    rig_settle(&f->rig);
+    for (size_t i = 0; i < 2; i++)
+        if (f->backends[i].address_len != 0)
+            backend_stop(&f->backends[i]);
+    rig_destroy(&f->rig);
+    free(f);
+    return 0;
+}
+
+static void run(struct fixture *f, struct probe *p, const char *method)
+{
+    probe_init(p, &f->rig, f->ex, method, "/x");
+    probe_run(&f->rig, p);
+}
+
+/* runs a call that has to succeed */
+static void run_well(struct fixture *f, const char *method)
+{
+    struct probe p;
+    run(f, &p, method);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.status, 200);
+    assert_string_equal(buf_z(&p.body), "ok");
+    probe_free(&p);
+}
+
+/* answers every request on every connection well, one connection after the other, until the listener says go */
+static void serve_connection(struct backend *b)
+{
+    int fd = backend_accept(b);
+    while (backend_read_request(b, fd))
+        backend_say(fd, OK);
+    close(fd);
+}
+
+static void serve_two_connections(struct backend *b)
+{
+    serve_connection(b);
+    serve_connection(b);
+}
+
+/* ---- good answers ----------------------------------------------------------------------------------------------- */
+
+static void calls_share_a_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct backend *b = man(f, serve_connection);
+    for (int i = 0; i < 3; i++)
+        run_well(f, "POST");
+    assert_int_equal(atomic_load(&b->accepted), 1);
+}
+
+static void script_pieces(struct backend *b)
+{
+    static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nX-A: b\r\nConnection: x-c\r\nX-C: d\r\n"
+                                 "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    for (const char *c = answer; *c != '\0'; c++)
+        backend_say(fd, (char[]){*c, '\0'});
+    backend_drain(fd);
+    close(fd);
+}
+
+static void answer_comes_byte_by_byte(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_pieces);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.status, 201);
+    assert_int_equal(p.content_length, -1);
+    assert_string_equal(buf_z(&p.head_text), "x-a: b\n");
+    assert_string_equal(buf_z(&p.body), "hello world");
+    probe_free(&p);
+}
+
+static void script_until_close(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.0 200 OK\r\n\r\nall of it");
+    close(fd);
+    serve_connection(b);
+}
+
+static void body_may_end_by_close(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_until_close);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_NONE);
+    assert_string_equal(buf_z(&p.body), "all of it");
+    probe_free(&p);
+    run_well(f, "GET");
+}
+
+static void script_head(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    backend_read_request(b, fd);
+    backend_say(fd, OK);
+    backend_drain(fd);
+    close(fd);
+}
+
+static void head_has_no_body(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct backend *b = man(f, script_head);
+    run(f, &p, "HEAD");
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.content_length, 1000);
+    assert_int_equal(p.body.len, 0);
+    probe_free(&p);
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 1);
+}
+
+#define BIG (8u << 20)
+
+static void script_big_body(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    const char *body = strstr(buf_z(&b->request), "\r\n\r\n") + 4;
+    bool whole = b->request.len - (size_t)(body - b->request.base) == BIG && body[0] == 'a' && body[BIG - 1] == 'z';
+    backend_say(fd, whole ? OK : "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n");
+    serve_connection(b);
+    close(fd);
+}
+
+static void big_request_body_arrives_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_big_body);
+    char *body = mem_alloc(BIG);
+    memset(body, 'm', BIG);
+    body[0] = 'a';
+    body[BIG - 1] = 'z';
+    probe_init(&p, &f->rig, f->ex, "POST", "/big");
+    probe_set_body(&p, body, BIG);
+    probe_run(&f->rig, &p);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.status, 200);
+    probe_free(&p);
+    free(body);
+    /* ends the script */
+    crew_lost(f->ex, 0, 1, "test");
+    rig_settle(&f->rig);
+    crew_grant(f->ex, 0, 2, getpid(), 1, f->backends[0].path);
+    run_well(f, "GET");
+}
+
+static void script_flood(struct backend *b)
+{
+    int fd = backend_accept(b);
+    char *piece = mem_zalloc(65537);
+    memset(piece, 'x', 65536);
+    backend_read_request(b, fd);
+    char head[100];
+    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", 64u * 65536);
+    backend_say(fd, head);
+    for (int i = 0; i < 64; i++)
+        backend_say(fd, piece);
+    free(piece);
+    backend_drain(fd);
+    close(fd);
+}
+
+static void full_sink_stops_the_reading(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_flood);
+    probe_init(&p, &f->rig, f->ex, "GET", "/flood");
+    p.room = 100000;
+    probe_start(&p);
+    for (int i = 0; i < 50; i++)
+        rig_turn(&f->rig, 2);
+    assert_true(p.body.len > 100000 && p.body.len <= 100000 + 2 * 65536);
+    size_t before = p.body.len;
+    rig_settle(&f->rig);
+    assert_int_equal(p.body.len, before);
+    rig_skip(&f->rig, 3600ll * 1000 * MS); /* a slow client is not the worker's fault */
+    rig_settle(&f->rig);
+    assert_int_equal(p.ends, 0);
+    p.room = SIZE_MAX;
+    f->ex->ops->resume(f->ex, &p.call);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.body.len, 64 * 65536);
+    probe_free(&p);
+}
+
+/* ---- early answers ---------------------------------------------------------------------------------------------- */
+
+static void script_early(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    backend_wait_go(b);
+    close(fd); /* with most of the request unread */
+    serve_connection(b);
+}
+
+static void early_answer_counts_and_costs_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct backend *b = man(f, script_early);
+    char *body = mem_zalloc(BIG);
+    probe_init(&p, &f->rig, f->ex, "POST", "/big");
+    probe_set_body(&p, body, BIG);
+    probe_run(&f->rig, &p);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.status, 413);
+    probe_free(&p);
+    free(body);
+    backend_go(b);
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 2);
+}
+
+static void script_early_and_gone(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    close(fd);
+}
+
+static void answer_of_a_peer_that_closed_while_we_wrote_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_early_and_gone);
+    char *body = mem_zalloc(BIG);
+    probe_init(&p, &f->rig, f->ex, "POST", "/big");
+    probe_set_body(&p, body, BIG);
+    probe_run(&f->rig, &p);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.status, 413);
+    probe_free(&p);
+    free(body);
+}
+
+/* ---- bad answers ------------------------------------------------------------------------------------------------ */
+
+/* arg: an answer; then good service on the next connection */
+static void script_bad(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, b->arg);
+    backend_drain(fd);
+    close(fd);
+    serve_connection(b);
+}
+
+static void expect_garbage(struct fixture *f, const char *answer, const char *words)
+{
+    struct probe p;
+    f->backends[0].arg = answer;
+    man(f, script_bad);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_UPSTREAM_GARBAGE);
+    assert_non_null(strstr(p.detail, words));
+    assert_int_equal(p.call.attempts, 1);
+    probe_free(&p);
+    run_well(f, "GET"); /* the worker is kept, on a new connection */
+    assert_int_equal(f->kills, 0);
+    assert_int_equal(f->slots, 1);
+}
+
+static void garbage_costs_its_own_call(void **state)
+{
+    expect_garbage(*state, "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1");
+}
+
+static void two_framings_are_garbage(void **state)
+{
+    expect_garbage(*state, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                   "both Content-Length");
+}
+
+static void capital_chunked_is_understood(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    f->backends[0].arg = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    man(f, script_bad);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_NONE);
+    assert_string_equal(buf_z(&p.body), "ok");
+    probe_free(&p);
+    crew_lost(f->ex, 0, 1, "test");
+    rig_settle(&f->rig);
+    crew_grant(f->ex, 0, 2, getpid(), 1, f->backends[0].path);
+    run_well(f, "GET");
+}
+
+static void script_endless_head(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.1 200 OK\r\nX: ");
+    char *piece = mem_zalloc(65537);
+    memset(piece, 'x', 65536);
+    for (size_t sent = 0; sent < 1u << 30; sent += 65536)
+        if (send(fd, piece, 65536, MSG_NOSIGNAL) != 65536)
+            break;
+    free(piece);
+    close(fd);
+}
+
+static void endless_head_is_cut_at_the_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_endless_head);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_UPSTREAM_GARBAGE);
+    assert_non_null(strstr(p.detail, "limit"));
+    probe_free(&p);
+}
+
+static void script_more_than_asked(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, OK "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    backend_drain(fd);
+    close(fd);
+    serve_connection(b);
+}
+
+static void bytes_behind_the_answer_cost_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct backend *b = man(f, script_more_than_asked);
+    run_well(f, "GET");
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 2);
+}
+
+static void script_half(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    close(fd);
+    serve_connection(b);
+}
+
+static void half_an_answer_is_worker_lost_and_not_repeated(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_half);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_WORKER_LOST);
+    assert_int_equal(p.heads, 1);
+    assert_string_equal(buf_z(&p.body), "half");
+    assert_int_equal(p.call.attempts, 1);
+    probe_free(&p);
+    run_well(f, "GET");
+}
+
+/* ---- no answer -------------------------------------------------------------------------------------------------- */
+
+static void script_close_unanswered(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    close(fd);
+    serve_connection(b);
+}
+
+static void idempotent_call_is_repeated(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_close_unanswered);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.call.attempts, 2);
+    probe_free(&p);
+}
+
+static void other_call_is_not_repeated(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_close_unanswered);
+    run(f, &p, "POST");
+    probe_expect(&p, REASON_WORKER_LOST);
+    assert_int_equal(p.call.attempts, 1);
+    probe_free(&p);
+    run_well(f, "POST");
+}
+
+static void script_close_both(struct backend *b)
+{
+    for (int i = 0; i < 2; i++) {
+        int fd = backend_accept(b);
+        backend_read_request(b, fd);
+        close(fd);
+    }
+}
+
+static void call_is_repeated_only_once(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_close_both);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_WORKER_LOST);
+    assert_int_equal(p.call.attempts, 2);
+    probe_free(&p);
+}
+
+static void repeated_on_another_worker_if_one_is_free(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    enlist(f);
+    backend_start(&f->backends[0], serve_connection);
+    backend_start(&f->backends[1], script_close_both);
+    crew_grant(f->ex, 0, 1, getpid(), 1, f->backends[0].path);
+    crew_grant(f->ex, 1, 1, getpid(), 1, f->backends[1].path); /* the most recent: taken first */
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.call.attempts, 2);
+    probe_free(&p);
+    /* end the second script */
+    struct probe ends[2];
+    probe_init(&ends[0], &f->rig, f->ex, "POST", "/a");
+    probe_init(&ends[1], &f->rig, f->ex, "POST", "/b");
+    probe_start(&ends[0]);
+    probe_start(&ends[1]);
+    rig_until(&f->rig, &ends[0].dones);
+    rig_until(&f->rig, &ends[1].dones);
+    assert_true((ends[0].reason == REASON_WORKER_LOST) + (ends[1].reason == REASON_WORKER_LOST) <= 1);
+    probe_free(&ends[0]);
+    probe_free(&ends[1]);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0); /* should the script still wait for a connection */
+    (void)!connect(fd, (struct sockaddr *)&f->backends[1].address, f->backends[1].address_len);
+    close(fd);
+}
+
+static void refused_is_worker_lost_after_a_second_try(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    enlist(f);
+    crew_grant(f->ex, 0, 1, getpid(), 1, "/nonexistent/worker.sock");
+    run(f, &p, "POST"); /* nothing was sent, so this may be repeated, too */
+    probe_expect(&p, REASON_WORKER_LOST);
+    assert_non_null(strstr(p.detail, "No such file"));
+    assert_int_equal(p.call.attempts, 2);
+    probe_free(&p);
+}
+
+/* ---- connections between calls ---------------------------------------------------------------------------------- */
+
+static void script_close_between(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, OK);
+    close(fd);
+    serve_connection(b);
+}
+
+static void connection_closed_between_calls_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_close_between);
+    run_well(f, "GET");
+    rig_settle(&f->rig);
+    run(f, &p, "POST");
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.call.attempts, 1);
+    probe_free(&p);
+}
+
+static void post_does_not_trust_an_old_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct backend *b = man(f, serve_two_connections);
+    run_well(f, "GET");
+    rig_skip(&f->rig, 1500 * MS);
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 1);
+    rig_skip(&f->rig, 1500 * MS);
+    run_well(f, "POST");
+    assert_int_equal(atomic_load(&b->accepted), 2);
+}
+
+static void idle_connection_is_closed_in_time(void **state)
+{
+    struct fixture *f = *state;
+    struct backend *b = man(f, serve_two_connections);
+    run_well(f, "GET");
+    rig_skip(&f->rig, 61000 * MS);
+    rig_settle(&f->rig);
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 2);
+}
+
+static void script_keep_alive_2s(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok");
+    backend_drain(fd);
+    close(fd);
+    serve_connection(b);
+}
+
+static void peers_keep_alive_time_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct backend *b = man(f, script_keep_alive_2s);
+    run_well(f, "GET");
+    rig_skip(&f->rig, 1900 * MS);
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 2);
+}
+
+/* ---- a full backlog --------------------------------------------------------------------------------------------- */
+
+static int fill_backlog(struct backend *b, int *fds, int n)
+{
+    listen(b->listen_fd, 0);
+    for (int i = 0; i < n; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        if (connect(fds[i], (struct sockaddr *)&b->address, b->address_len) != 0) {
+            close(fds[i]);
+            return i;
+        }
+    }
+    return n;
+}
+
+static void full_backlog_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    int fds[8];
+    struct backend *b = man(f, NULL);
+    int n = fill_backlog(b, fds, 8);
+    assert_true(n < 8);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    assert_int_equal(p.ends, 0);
+    for (int i = 0; i < n; i++) {
+        close(backend_accept(b));
+        close(fds[i]);
+    }
+    backend_run(b, serve_connection);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.call.attempts, 1);
+    probe_free(&p);
+}
+
+static void full_backlog_ends_by_the_connect_timeout(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    int fds[8];
+    f->options.connect_timeout_us = 30 * MS;
+    struct backend *b = man(f, NULL);
+    int n = fill_backlog(b, fds, 8);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_DEADLINE);
+    assert_non_null(strstr(p.detail, "backlog"));
+    assert_int_equal(f->kills, 0);
+    probe_free(&p);
+    while (n > 0)
+        close(fds[--n]);
+}
+
+/* ---- time is over, clients leave -------------------------------------------------------------------------------- */
+
+static void script_silent(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_drain(fd);
+    close(fd);
+}
+
+static void deadline_kills_the_worker_and_holds_the_slot(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    man(f, script_silent);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    f->watched = &p;
+    probe_start(&p);
+    rig_settle(&f->rig);
+    probe_abandon(&p, EXECUTOR_DEADLINE);
+    probe_abandon(&p, EXECUTOR_DEADLINE);
+    assert_int_equal(f->kills, 1);
+    assert_int_equal(f->killed_slot, 0);
+    assert_int_equal(f->killed_generation, 1);
+    assert_string_equal(f->why, "deadline");
+    rig_settle(&f->rig);
+    assert_int_equal(p.dones, 0);
+    assert_int_equal(f->slots, 1);
+    crew_lost(f->ex, 0, 1, "killed");
+    assert_int_equal(f->slots, 0);
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(p.ends, 0);
+    assert_int_equal(f->dones_at_announcement, 0); /* the slot went before its call */
+    probe_free(&p);
+}
+
+static void late_first_byte_is_a_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    f->options.first_byte_timeout_us = 20 * MS;
+    man(f, script_silent);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_until(&f->rig, &p.ends);
+    assert_int_equal(p.reason, REASON_DEADLINE);
+    assert_int_equal(f->kills, 1);
+    rig_settle(&f->rig);
+    assert_int_equal(p.dones, 0);
+    crew_lost(f->ex, 0, 1, "killed");
+    rig_until(&f->rig, &p.dones);
+    probe_free(&p);
+}
+
+static void script_stalls(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    backend_drain(fd);
+    close(fd);
+}
+
+static void stalled_answer_is_a_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    f->options.idle_timeout_us = 20 * MS;
+    man(f, script_stalls);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_until(&f->rig, &p.ends);
+    assert_int_equal(p.reason, REASON_DEADLINE);
+    assert_int_equal(p.heads, 1);
+    crew_lost(f->ex, 0, 1, "killed");
+    rig_until(&f->rig, &p.dones);
+    probe_free(&p);
+}
+
+static void script_when_told(struct backend *b)
+{
+    int fd = backend_accept(b);
+    while (backend_read_request(b, fd)) {
+        backend_wait_go(b);
+        backend_say(fd, OK);
+    }
+    close(fd);
+}
+
+static void work_of_a_departed_client_is_finished(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct backend *b = man(f, script_when_told);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    probe_abandon(&p, EXECUTOR_CLIENT_LEFT);
+    rig_settle(&f->rig);
+    assert_int_equal(p.dones, 0);
+    backend_go(b);
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(p.heads + p.ends + (int)p.body.len, 0);
+    assert_int_equal(f->kills, 0);
+    probe_free(&p);
+    backend_go(b);
+    run_well(f, "GET");
+    assert_int_equal(atomic_load(&b->accepted), 1);
+}
+
+static void script_reads_slowly(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_wait_go(b);
+    backend_read_request(b, fd);
+    backend_say(fd, OK);
+    backend_drain(fd);
+    close(fd);
+}
+
+/* under the address sanitizer this shows that the request is not touched once it was detached */
+static void body_of_a_departed_client_is_sent_to_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct backend *b = man(f, script_reads_slowly);
+    char *body = mem_zalloc(BIG);
+    probe_init(&p, &f->rig, f->ex, "POST", "/big");
+    probe_set_body(&p, body, BIG);
+    probe_start(&p);
+    rig_settle(&f->rig);
+    probe_abandon(&p, EXECUTOR_CLIENT_LEFT);
+    free(body);
+    backend_go(b);
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(p.ends, 0);
+    assert_true(b->request.len > BIG);
+    probe_free(&p);
+}
+
+static void kill_on_abandon_kills(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    f->options.kill_on_abandon = true;
+    man(f, script_silent);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    probe_abandon(&p, EXECUTOR_CLIENT_LEFT);
+    assert_int_equal(f->kills, 1);
+    assert_string_equal(f->why, "client left");
+    crew_lost(f->ex, 0, 1, "killed");
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(p.ends, 0);
+    probe_free(&p);
+}
+
+static void script_serve_abandoned(struct backend *b)
+{
+    int fd = backend_accept(b);
+    backend_read_request(b, fd);
+    backend_say(fd, OK);
+    backend_drain(fd);
+    close(fd);
+}
+
+static void abandon_inside(struct fixture *f, enum probe_moment moment, enum executor_why why)
+{
+    struct probe p;
+    man(f, script_serve_abandoned);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    p.abandons_at = moment;
+    p.abandons_why = why;
+    p.room = 0;
+    probe_start(&p);
+    rig_until(&f->rig, moment == PROBE_AT_END ? &p.dones : &p.heads);
+    if (why == EXECUTOR_DEADLINE && moment != PROBE_AT_END) {
+        rig_until(&f->rig, &f->kills);
+        crew_lost(f->ex, 0, 1, "killed");
+    }
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(p.ends, moment == PROBE_AT_END);
+    assert_int_equal(f->kills, why == EXECUTOR_DEADLINE && moment != PROBE_AT_END);
+    probe_free(&p);
+}
+
+static void deadline_inside_on_head(void **state)
+{
+    abandon_inside(*state, PROBE_AT_HEAD, EXECUTOR_DEADLINE);
+}
+
+static void deadline_inside_on_body(void **state)
+{
+    abandon_inside(*state, PROBE_AT_BODY, EXECUTOR_DEADLINE);
+}
+
+static void departure_inside_on_body(void **state)
+{
+    abandon_inside(*state, PROBE_AT_BODY, EXECUTOR_CLIENT_LEFT);
+}
+
+static void deadline_inside_on_end_is_too_late(void **state)
+{
+    abandon_inside(*state, PROBE_AT_END, EXECUTOR_DEADLINE);
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------ */
+
+static void call_without_seat_waits_its_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p[3];
+    struct backend *b = man(f, script_when_told);
+    for (int i = 0; i < 3; i++) {
+        probe_init(&p[i], &f->rig, f->ex, "GET", "/x");
+        probe_start(&p[i]);
+    }
+    rig_settle(&f->rig);
+    probe_abandon(&p[1], EXECUTOR_CLIENT_LEFT); /* never begun, so it ends at once and is never executed */
+    rig_until(&f->rig, &p[1].dones);
+    assert_int_equal(p[1].ends, 0);
+    assert_int_equal(p[0].dones + p[2].dones, 0);
+    backend_go(b);
+    rig_until(&f->rig, &p[0].dones);
+    backend_go(b);
+    rig_until(&f->rig, &p[2].dones);
+    probe_expect(&p[2], REASON_NONE);
+    assert_int_equal(p[1].call.attempts, 0);
+    for (int i = 0; i < 3; i++)
+        probe_free(&p[i]);
+}
+
+static void promised_seat_of_an_abandoned_call_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p[3];
+    man(f, serve_connection);
+    for (int i = 0; i < 3; i++) {
+        probe_init(&p[i], &f->rig, f->ex, "GET", "/x");
+        probe_start(&p[i]);
+    }
+    rig_until(&f->rig, &p[0].dones);
+    if (p[1].heads == 0)
+        probe_abandon(&p[1], EXECUTOR_CLIENT_LEFT);
+    rig_until(&f->rig, &p[1].dones);
+    rig_until(&f->rig, &p[2].dones);
+    probe_expect(&p[2], REASON_NONE);
+    for (int i = 0; i < 3; i++)
+        probe_free(&p[i]);
+}
+
+static void waiting_call_is_served_by_a_granted_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    enlist(f);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    assert_int_equal(p.dones, 0);
+    backend_start(&f->backends[0], serve_connection);
+    crew_grant(f->ex, 0, 1, getpid(), 2, f->backends[0].path);
+    assert_int_equal(f->slots, 2);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_NONE);
+    probe_free(&p);
+}
+
+static void lost_worker_ends_its_calls_with_their_connections(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct backend *b = man(f, script_when_told);
+    probe_init(&p, &f->rig, f->ex, "POST", "/x");
+    f->watched = &p;
+    probe_start(&p);
+    rig_settle(&f->rig);
+    crew_lost(f->ex, 0, 7, "another generation");
+    assert_int_equal(f->slots, 1);
+    crew_lost(f->ex, 0, 1, "recycled");
+    assert_int_equal(f->slots, 0);
+    rig_settle(&f->rig);
+    assert_int_equal(p.dones, 0); /* it may finish its last call */
+    backend_go(b);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_NONE);
+    probe_free(&p);
+}
+
+static void call_on_a_process_that_is_gone_ends_in_time(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    enlist(f);
+    backend_start(&f->backends[0], script_silent); /* keeps the connection, as a child of the dead would */
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    while (waitpid(pid, NULL, 0) == -1)
+        ;
+    crew_grant(f->ex, 0, 1, pid, 1, f->backends[0].path);
+    probe_init(&p, &f->rig, f->ex, "POST", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    crew_lost(f->ex, 0, 1, "exited");
+    rig_settle(&f->rig);
+    assert_int_equal(p.dones, 0);
+    rig_skip(&f->rig, 1100 * MS);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_WORKER_LOST);
+    probe_free(&p);
+}
+
+static void count_row(void *arg, const struct executor_row *row)
+{
+    struct executor_row *last = arg;
+    *last = *row;
+}
+
+static void status_names_the_running_call(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct executor_row row = {0};
+    struct backend *b = man(f, script_when_told);
+    probe_init(&p, &f->rig, f->ex, "GET", "/report");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    f->ex->ops->visit(f->ex, count_row, &row);
+    assert_string_equal(row.state, "busy");
+    assert_string_equal(row.request, "GET /report");
+    assert_int_equal(row.pid, getpid());
+    assert_int_equal(row.busy, 1);
+    backend_go(b);
+    rig_until(&f->rig, &p.dones);
+    f->ex->ops->visit(f->ex, count_row, &row);
+    assert_string_equal(row.state, "idle");
+    assert_int_equal(row.busy, 0);
+    assert_int_equal(row.calls, 1);
+    assert_string_equal(row.request, "");
+    probe_free(&p);
+}
+
+/* concurrency 2: what is killed is not handed out any more, and leaves the count */
+static void script_two_silent(struct backend *b)
+{
+    int one = backend_accept(b);
+    backend_drain(one);
+    close(one);
+}
+
+static void seats_of_a_condemned_worker_are_withdrawn(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p, q;
+    enlist(f);
+    backend_start(&f->backends[0], script_two_silent);
+    backend_start(&f->backends[1], serve_connection);
+    crew_grant(f->ex, 0, 1, getpid(), 2, f->backends[0].path);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    probe_abandon(&p, EXECUTOR_DEADLINE);
+    assert_int_equal(f->slots, 1);
+    probe_init(&q, &f->rig, f->ex, "GET", "/y");
+    probe_start(&q);
+    rig_settle(&f->rig);
+    assert_int_equal(q.call.attempts, 0);
+    crew_lost(f->ex, 0, 1, "killed");
+    assert_int_equal(f->slots, 0);
+    crew_grant(f->ex, 0, 2, getpid(), 2, f->backends[1].path);
+    assert_int_equal(f->slots, 2);
+    rig_until(&f->rig, &q.dones);
+    probe_expect(&q, REASON_NONE);
+    rig_until(&f->rig, &p.dones);
+    probe_free(&p);
+    probe_free(&q);
+}
+
+/* ---- two loops -------------------------------------------------------------------------------------------------- */
+
+static void connection_goes_from_loop_to_loop(void **state)
+{
+    struct fixture *f = *state;
+    struct rig second;
+    struct probe p;
+    rig_init(&second, 1);
+    f->options.loops = 2;
+    struct backend *b = man(f, serve_connection);
+    for (int i = 0; i < 4; i++) {
+        struct rig *r = i % 2 == 0 ? &f->rig : &second;
+        probe_init(&p, r, f->ex, "POST", "/x");
+        probe_run(r, &p);
+        probe_expect(&p, REASON_NONE);
+        probe_free(&p);
+    }
+    assert_int_equal(atomic_load(&b->accepted), 1);
+    rig_destroy(&second);
+}
+
+static void parked_connection_that_was_closed_is_not_used(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    f->options.loops = 2;
+    struct backend *b = man(f, script_close_between);
+    run_well(f, "POST");
+    /* nobody watches a parked connection; wait until the backend waits for the next one */
+    while (atomic_load(&b->accepted) < 1)
+        rig_turn(&f->rig, 1);
+    run(f, &p, "GET");
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(atomic_load(&b->accepted), 2);
+    probe_free(&p);
+}
+
+static void seat_is_passed_to_a_call_of_another_loop(void **state)
+{
+    struct fixture *f = *state;
+    struct rig second;
+    struct probe p, q;
+    rig_init(&second, 1);
+    f->options.loops = 2;
+    struct backend *b = man(f, script_when_told);
+    probe_init(&p, &f->rig, f->ex, "GET", "/p");
+    probe_init(&q, &second, f->ex, "GET", "/q");
+    probe_start(&p);
+    probe_start(&q);
+    backend_go(b);
+    rig_until(&f->rig, &p.dones);
+    backend_go(b);
+    rig_until(&second, &q.dones);
+    probe_expect(&q, REASON_NONE);
+    assert_int_equal(atomic_load(&b->accepted), 1);
+    probe_free(&p);
+    probe_free(&q);
+    rig_destroy(&second);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(calls_share_a_connection),
+        T(answer_comes_byte_by_byte),
+        T(body_may_end_by_close),
+        T(head_has_no_body),
+        T(big_request_body_arrives_whole),
+        T(full_sink_stops_the_reading),
+        T(early_answer_counts_and_costs_the_connection),
+        T(answer_of_a_peer_that_closed_while_we_wrote_counts),
+        T(garbage_costs_its_own_call),
+        T(two_framings_are_garbage),
+        T(capital_chunked_is_understood),
+        T(endless_head_is_cut_at_the_limit),
+        T(bytes_behind_the_answer_cost_the_connection),
+        T(half_an_answer_is_worker_lost_and_not_repeated),
+        T(idempotent_call_is_repeated),
+        T(other_call_is_not_repeated),
+        T(call_is_repeated_only_once),
+        T(repeated_on_another_worker_if_one_is_free),
+        T(refused_is_worker_lost_after_a_second_try),
+        T(connection_closed_between_calls_is_noticed),
+        T(post_does_not_trust_an_old_connection),
+        T(idle_connection_is_closed_in_time),
+        T(peers_keep_alive_time_is_kept),
+        T(full_backlog_is_waited_for),
+        T(full_backlog_ends_by_the_connect_timeout),
+        T(deadline_kills_the_worker_and_holds_the_slot),
+        T(late_first_byte_is_a_deadline),
+        T(stalled_answer_is_a_deadline),
+        T(work_of_a_departed_client_is_finished),
+        T(body_of_a_departed_client_is_sent_to_its_end),
+        T(kill_on_abandon_kills),
+        T(deadline_inside_on_head),
+        T(deadline_inside_on_body),
+        T(departure_inside_on_body),
+        T(deadline_inside_on_end_is_too_late),
+        T(call_without_seat_waits_its_turn),
+        T(promised_seat_of_an_abandoned_call_goes_on),
+        T(waiting_call_is_served_by_a_granted_worker),
+        T(lost_worker_ends_its_calls_with_their_connections),
+        T(call_on_a_process_that_is_gone_ends_in_time),
+        T(status_names_the_running_call),
+        T(seats_of_a_condemned_worker_are_withdrawn),
+        T(connection_goes_from_loop_to_loop),
+        T(parked_connection_that_was_closed_is_not_used),
+        T(seat_is_passed_to_a_call_of_another_loop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
