@@ -22,10 +22,28 @@ FRONT_GLUE_SOURCES = \
   src/front/thread.c src/front/thread.h src/front/thread_private.h \
   src/front/tls.c src/front/tls.h
 
+# the parts of the HTTP door that are bytes in, bytes out: no h2o in them
+FRONT_PURE_SOURCES = \
+  src/front/access_log.c src/front/access_log.h \
+  src/front/field.h \
+  src/front/fields.c src/front/fields.h \
+  src/front/file_request.c src/front/file_request.h \
+  src/front/path.c src/front/path.h \
+  src/front/router.c src/front/router.h \
+  src/front/share.c src/front/share.h
+
 # the HTTP door: exchange, router, generation, sending, error pages, files, status, access log
-FRONT_DOOR_SOURCES = \
-  src/front/exchange.h \
-  src/front/generation.h
+FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
+  src/front/admin.c \
+  src/front/departure.c src/front/departure.h \
+  src/front/door.h \
+  src/front/exchange.c src/front/exchange.h src/front/exchange_private.h \
+  src/front/files.c src/front/files.h \
+  src/front/generation.c src/front/generation.h \
+  src/front/problem.c src/front/problem.h \
+  src/front/reply.c src/front/reply.h \
+  src/front/route.c src/front/route.h \
+  src/front/status.c
 
 libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)
 libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)
@@ -45,3 +63,8 @@ bulkhead_front_LDADD = libfront.a libexecutor.a libupstream.a libgate.a libhandl
 noinst_LIBRARIES += libstrict.a
 libstrict_a_SOURCES = src/front/strict.h src/front/strict.c src/upstream/chunked.h src/upstream/chunked.c \
   src/call/reason.h
+
+# the door's pure parts, alone: for unit tests and benches
+noinst_LIBRARIES += libdoor.a
+libdoor_a_SOURCES = $(FRONT_PURE_SOURCES)
+libdoor_a_CPPFLAGS = $(AM_CPPFLAGS) $(PCRE2_CFLAGS)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * access_log: one line a call, formatted straight into the thread's ring (diag/writer.h): no allocation, no system call,
+ * no printf. A full ring drops the line; the writer counts it. JSON lines carry every value under its name; text lines the
+ * same values in the order of the table in bulkhead.conf(5). Bytes of the request are escaped, so that a line stays a
+ * line and valid JSON whatever a client sent. Pure but for the ring; loop thread.
+ */
+#ifndef BULKHEAD_FRONT_ACCESS_LOG_H
+#define BULKHEAD_FRONT_ACCESS_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/str.h"
+#include "call/reason.h"
+
+struct writer_ring;
+
+enum access_format { ACCESS_JSON, ACCESS_TEXT };
+
+struct access_record {
+    int64_t wall_us; /* when the request had arrived, µs since the epoch */
+    struct str id, peer, method, target; /* target: as received, with its query */
+    const char *protocol;                /* "HTTP/1.1" */
+    int status;
+    uint64_t bytes; /* of the answer's body */
+    const char *route;   /* file:line; NULL: none */
+    const char *backend; /* NULL: answered without one */
+    const char *run;     /* execution class; NULL: none */
+    pid_t worker;        /* 0: none */
+    unsigned attempts;
+    enum reason reason;
+    const char *outcome; /* "ok" "refused" "failed" "abandoned" */
+    int64_t upload_us, queue_us, service_us, total_us;
+};
+
+/* The text of the second that was printed last; one a thread. */
+struct access_stamp {
+    int64_t second;
+    char text[20]; /* "2026-01-31T23:59:59." */
+};
+
+/* The most that access_log_format writes for this record */
+size_t access_log_max(const struct access_record *record);
+/* Writes the line with its newline; returns its length. */
+size_t access_log_format(enum access_format format, const struct access_record *record, struct access_stamp *stamp,
+                         char *out);
+void access_log_write(struct writer_ring *ring, enum access_format format, const struct access_record *record,
+                      struct access_stamp *stamp);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * generation: see generation.h. Turns a frozen conf into what serves it: the router, compiled routes, and for each backend
+ * a gate with the executor that its execution class and contents call for. The gate of a leased class begins with no slot
+ * and follows what the executor announces; a loop backend's is constant. Messages of the supervisor name backends and
+ * slots by number; one that names none of ours is logged and ignored, since two generations can be on their way at once.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/conf.h"
+#include "diag/log.h"
+#include "executor/crew.h"
+#include "executor/inloop.h"
+#include "executor/proxy.h"
+#include "front/generation.h"
+#include "front/route.h"
+#include "front/router.h"
+#include "gate/gate.h"
+#include "handler/host.h"
+#include "handler/module.h"
+
+/* the supervisor numbers slots from 0; this only bounds what a wrong message can make us allocate */
+#define SLOTS_MAX 4096
+
+void (*generation_kill_worker)(unsigned backend, unsigned slot, uint32_t worker_generation, const char *why);
+
+struct builder {
+    struct generation *generation;
+    unsigned loops;
+    char *error;
+    size_t error_size;
+};
+
+/* ---- backends --------------------------------------------------------------------------------------------------- */
+
+static void on_slots(struct executor *ex, unsigned slots, void *arg)
+{
+    struct backend *b = arg;
+    gate_resize(b->gate, slots, clock_us());
+}
+
+static void on_kill_worker(struct executor *ex, unsigned slot, uint32_t worker_generation, const char *why, void *arg)
+{
+    struct backend *b = arg;
+    if (generation_kill_worker != NULL)
+        generation_kill_worker(b->index, slot, worker_generation, why);
+}
+
+/* One end of a fresh pair goes to an idle thread of the host, the other to the crew. Any thread. */
+static int connect_host(void *arg)
+{
+    struct host *host = arg;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return -1;
+    if (!fd_set_nonblocking(pair[0], true) || !host_take(host, pair[1])) {
+        fd_close(&pair[0]);
+        fd_close(&pair[1]);
+    }
+    return pair[0];
+}
+
+static struct module *open_module(struct builder *builder, const struct conf_backend *c)
+{
+    char reason[256] = "";
+    struct module *m;
+    if (c->what == CONF_WHAT_CGI) {
+        m = module_open_cgi(c->cgi, c->root, reason, sizeof(reason));
+    } else {
+        char *path = conf_module_path(builder->generation->conf, c);
+        m = module_open(path, c->options_json, reason, sizeof(reason));
+        free(path);
+    }
+    if (m == NULL)
+        snprintf(builder->error, builder->error_size, "backend \"%s\": %s", c->name, reason);
+    return m;
+}
+
+static struct executor *create_crew(const struct builder *builder, const struct conf_backend *c)
+{
+    const struct conf_limits *limits = &builder->generation->conf->limits;
+    struct crew_options o = {
+        .backend = c->name,
+        .run = (enum call_class)c->run,
+        .protocol = c->what != CONF_WHAT_COMMAND               ? CREW_NATIVE
+                    : c->protocol == CONF_PROTOCOL_FASTCGI ? CREW_FASTCGI
+                                                           : CREW_HTTP,
+        .root = c->root,
+        .index = c->index,
+        .loops = builder->loops,
+        .connect_timeout_us = c->connect_timeout,
+        .first_byte_timeout_us = c->first_byte_timeout,
+        .idle_timeout_us = c->idle_timeout,
+        .keep_alive_us = c->keep_alive,
+        .response_head_max = (size_t)limits->response_head_bytes,
+        .response_fields_max = (size_t)limits->response_header_fields,
+        .response_interim_max = (size_t)limits->response_interim,
+        .kill_on_abandon = c->on_abandon == CONF_ON_ABANDON_KILL,
+    };
+    return crew_create(&o);
+}
+
+static struct executor *create_proxy(const struct builder *builder, const struct conf_backend *c)
+{
+    const struct conf_limits *limits = &builder->generation->conf->limits;
+    struct proxy_server *servers = mem_zalloc((c->nproxy + 1) * sizeof(servers[0]));
+    for (size_t i = 0; i < c->nproxy; i++)
+        servers[i] = (struct proxy_server){c->proxy[i].text, (const struct sockaddr *)&c->proxy[i].address,
+                                           c->proxy[i].address_len};
+    struct proxy_options o = {
+        .backend = c->name,
+        .servers = servers,
+        .nservers = c->nproxy,
+        .loops = builder->loops,
+        .limit = c->limit,
+        .connect_timeout_us = c->connect_timeout,
+        .first_byte_timeout_us = c->first_byte_timeout,
+        .idle_timeout_us = c->idle_timeout,
+        .keep_alive_us = c->keep_alive,
+        .response_head_max = (size_t)limits->response_head_bytes,
+        .response_fields_max = (size_t)limits->response_header_fields,
+        .response_interim_max = (size_t)limits->response_interim,
+    };
+    struct executor *ex = proxy_create(&o);
+    free(servers);
+    return ex;
+}
+
+static bool create_loop_executor(struct builder *builder, struct backend *b)
+{
+    const struct conf_backend *c = b->conf;
+    b->gate = gate_create(c->limit, c->queue);
+    if (c->what == CONF_WHAT_PROXY) {
+        b->executor = create_proxy(builder, c);
+        return true;
+    }
+    struct module *m = open_module(builder, c);
+    if (m == NULL)
+        return false;
+    b->executor = inloop_create(c->name, c->limit, m);
+    return true;
+}
+
+static bool start_host_in_front(struct builder *builder, struct backend *b)
+{
+    const struct conf_backend *c = b->conf;
+    if ((b->module = open_module(builder, c)) == NULL)
+        return false;
+    if ((b->host = host_start(b->module, c->threads, -1)) == NULL) {
+        snprintf(builder->error, builder->error_size, "backend \"%s\": cannot start %u threads: %s; lower threads", c->name,
+                 c->threads, strerror(errno));
+        return false;
+    }
+    crew_grant_local(b->executor, c->threads, connect_host, b->host);
+    return true;
+}
+
+static bool create_executor(struct builder *builder, struct backend *b)
+{
+    if (b->conf->run == CONF_RUN_LOOP)
+        return create_loop_executor(builder, b);
+    b->gate = gate_create(0, b->conf->queue);
+    b->executor = create_crew(builder, b->conf);
+    b->executor->on_slots = on_slots;
+    b->executor->on_slots_arg = b;
+    b->executor->kill_worker = on_kill_worker;
+    b->executor->kill_worker_arg = b;
+    return b->conf->run != CONF_RUN_THREADS || !b->conf->in_front || start_host_in_front(builder, b);
+}
+
+/* Nobody is inside any more: every call holds its generation. */
+static void backend_unref(struct backend *b)
+{
+    if (b == NULL || atomic_fetch_sub(&b->references, 1) != 1)
+        return;
+    if (b->executor != NULL)
+        b->executor->ops->free(b->executor);
+    if (b->host != NULL) {
+        host_stop(b->host);
+        host_join(&b->host);
+    }
+    if (b->module != NULL)
+        module_close(&b->module);
+    if (b->gate != NULL)
+        gate_free(&b->gate);
+    pthread_mutex_destroy(&b->lock);
+    free(b->workers);
+    free(b);
+}
+
+static struct backend *backend_create(struct builder *builder, unsigned index)
+{
+    struct backend *b = mem_zalloc(sizeof(*b));
+    atomic_init(&b->references, 1);
+    b->index = index;
+    b->conf = &builder->generation->conf->backends[index];
+    pthread_mutex_init(&b->lock, NULL);
+    if (!create_executor(builder, b)) {
+        backend_unref(b);
+        return NULL;
+    }
+    return b;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
+
+static bool build_backends(struct builder *builder)
+{
+    struct generation *g = builder->generation;
+    g->backends = mem_zalloc((g->conf->nbackends + 1) * sizeof(g->backends[0]));
+    for (size_t i = 0; i < g->conf->nbackends; i++)
+        if ((g->backends[i] = backend_create(builder, (unsigned)i)) == NULL)
+            return false;
+    return true;
+}
+
+static void build_routes(struct generation *g)
+{
+    const struct conf *conf = g->conf;
+    g->routes = mem_zalloc((conf->nroutes + 1) * sizeof(g->routes[0]));
+    for (size_t i = 0; i < conf->nroutes; i++) {
+        const struct conf_route *rule = &conf->routes[i];
+        route_init(&g->routes[i], conf, rule, rule->action == CONF_ROUTE_BACKEND ? g->backends[rule->backend] : NULL);
+    }
+}
+
+struct generation *generation_create(struct conf *conf, unsigned loops, char *error, size_t error_size)
+{
+    struct generation *g = mem_zalloc(sizeof(*g));
+    struct builder builder = {g, loops, error, error_size};
+    atomic_init(&g->references, 1);
+    g->conf = conf;
+    g->router = router_create(conf->routes, conf->nroutes, error, error_size);
+    if (g->router == NULL || !build_backends(&builder)) {
+        generation_unref(g);
+        return NULL;
+    }
+    build_routes(g);
+    return g;
+}
+
+struct generation *generation_ref(struct generation *g)
+{
+    atomic_fetch_add_explicit(&g->references, 1, memory_order_relaxed);
+    return g;
+}
+
+void generation_unref(struct generation *g)
+{
+    if (g == NULL || atomic_fetch_sub(&g->references, 1) != 1)
+        return;
+    for (size_t i = 0; g->routes != NULL && i < g->conf->nroutes; i++)
+        route_destroy(&g->routes[i]);
+    free(g->routes);
+    for (size_t i = 0; g->backends != NULL && i < g->conf->nbackends; i++)
+        backend_unref(g->backends[i]);
+    free(g->backends);
+    router_free(&g->router);
+    conf_free(&g->conf);
+    free(g);
+}
+
+/* ---- the supervisor's words ------------------------------------------------------------------------------------- */
+
+/* the backend if it is ours and of a leased class */
+static struct backend *leased_backend(struct generation *g, unsigned backend, const char *message)
+{
+    struct backend *b = backend < g->conf->nbackends ? g->backends[backend] : NULL;
+    if (b != NULL && b->conf->run != CONF_RUN_LOOP && !b->conf->in_front)
+        return b;
+    log_write(LOG_LEVEL_WARNING, "front", "%s for backend %u, which has no workers here: ignored", message, backend);
+    return NULL;
+}
+
+void generation_grant(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
+                      unsigned concurrency, const char *path)
+{
+    struct backend *b = leased_backend(g, backend, "a worker was granted");
+    if (b != NULL)
+        crew_grant(b->executor, slot, worker_generation, pid, concurrency, path);
+}
+
+void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, const char *why)
+{
+    struct backend *b = leased_backend(g, backend, "a worker was reported lost");
+    if (b != NULL)
+        crew_lost(b->executor, slot, worker_generation, why);
+}
+
+static struct backend_worker *worker_row_locked(struct backend *b, unsigned slot)
+{
+    if (slot >= b->nworkers) {
+        b->workers = mem_realloc(b->workers, (slot + 1) * sizeof(b->workers[0]));
+        memset(&b->workers[b->nworkers], 0, (slot + 1 - b->nworkers) * sizeof(b->workers[0]));
+        b->nworkers = slot + 1;
+    }
+    return &b->workers[slot];
+}
+
+void generation_worker(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
+                       const char *state, unsigned restarts)
+{
+    struct backend *b = leased_backend(g, backend, "a worker's state came");
+    if (b == NULL || slot >= SLOTS_MAX)
+        return;
+    pthread_mutex_lock(&b->lock);
+    struct backend_worker *w = worker_row_locked(b, slot);
+    *w = (struct backend_worker){.pid = pid, .generation = worker_generation, .restarts = restarts};
+    snprintf(w->state, sizeof(w->state), "%s", state);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void generation_down(struct generation *g, unsigned backend, bool down, const char *why)
+{
+    struct backend *b = leased_backend(g, backend, "a backend's state came");
+    if (b == NULL)
+        return;
+    pthread_mutex_lock(&b->lock);
+    snprintf(b->down_why, sizeof(b->down_why), "%s", down ? why : "");
+    pthread_mutex_unlock(&b->lock);
+    atomic_store(&b->is_down, down);
+}

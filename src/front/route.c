@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * route: see route.h. What can be computed once is computed here, so that a fixed answer costs no composition at all.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "front/route.h"
+
+static int64_t limit_of(int64_t of_route, int64_t of_backend)
+{
+    int64_t us = of_route != -1 ? of_route : of_backend;
+    return us < 0 ? CLOCK_NEVER : us;
+}
+
+/* The library knows the fields that it has tokens for by address, not by text. */
+static void add_header(struct route *r, struct str name, struct str value)
+{
+    const h2o_token_t *token = h2o_lookup_token(name.base, name.len);
+    h2o_header_t *h = &r->headers[r->nheaders];
+    r->names[r->nheaders] = h2o_iovec_init(name.base, name.len);
+    *h = (h2o_header_t){token != NULL ? (h2o_iovec_t *)&token->buf : &r->names[r->nheaders], NULL, {value.base, value.len}};
+    r->nheaders++;
+}
+
+static void compile_answer(struct route *r)
+{
+    const struct conf_route *c = r->conf;
+    r->headers = mem_zalloc((r->response_rules.nadded + 1) * sizeof(r->headers[0]));
+    r->names = mem_zalloc((r->response_rules.nadded + 1) * sizeof(r->names[0]));
+    if (c->action == CONF_ROUTE_RESPOND) {
+        r->body = str_of(c->respond.body);
+        bool has_type = !fields_rules_drop(&r->response_rules, STR("content-type"));
+        if (r->body.len != 0 && has_type)
+            add_header(r, STR("content-type"),
+                       c->respond.content_type == NULL ? STR("text/plain; charset=utf-8") : str_of(c->respond.content_type));
+    }
+    for (size_t i = 0; i < r->response_rules.nadded; i++)
+        add_header(r, r->response_rules.added[i].name, r->response_rules.added[i].value);
+}
+
+static char *label_of(const struct conf_route *rule)
+{
+    const char *slash = rule->file == NULL ? NULL : strrchr(rule->file, '/');
+    return mem_printf("%s:%u", slash != NULL ? slash + 1 : rule->file == NULL ? "-" : rule->file, rule->line);
+}
+
+void route_init(struct route *r, const struct conf *conf, const struct conf_route *rule, struct backend *backend)
+{
+    const struct conf_backend *b = rule->action == CONF_ROUTE_BACKEND ? &conf->backends[rule->backend] : NULL;
+    *r = (struct route){.conf = rule, .backend = backend, .label = label_of(rule)};
+    r->timeout_us = b == NULL ? CLOCK_NEVER : limit_of(rule->timeout, b->timeout);
+    r->queue_timeout_us = b == NULL ? CLOCK_NEVER : limit_of(rule->queue_timeout, b->queue_timeout);
+    int64_t max_body = rule->max_body != -1 ? rule->max_body : conf->limits.max_body;
+    r->max_body = max_body < 0 ? UINT64_MAX : (uint64_t)max_body;
+    r->strip_prefix = str_of(rule->strip_prefix);
+    fields_rules_init(&r->request_rules, &rule->request_headers);
+    fields_rules_init(&r->response_rules, &rule->response_headers);
+    if (rule->action == CONF_ROUTE_RESPOND || rule->action == CONF_ROUTE_REDIRECT)
+        compile_answer(r);
+}
+
+void route_destroy(struct route *r)
+{
+    mem_free(&r->label);
+    mem_free(&r->headers);
+    mem_free(&r->names);
+    fields_rules_destroy(&r->request_rules);
+    fields_rules_destroy(&r->response_rules);
+}
+
+/* "//other.example" at the beginning of a Location names another host: leave one slash of what the client sent */
+static struct str without_extra_slashes(struct str path)
+{
+    while (path.len > 1 && path.base[0] == '/' && (path.base[1] == '/' || path.base[1] == '\\'))
+        path = (struct str){path.base + 1, path.len - 1};
+    return path;
+}
+
+char *route_redirect_target(const struct route *r, struct str path, struct str query, struct str host)
+{
+    struct buf out = {0};
+    for (const char *p = r->conf->redirect.to; *p != '\0';) {
+        if (strncmp(p, "$path", 5) == 0) {
+            buf_append_str(&out, out.len == 0 ? without_extra_slashes(path) : path);
+            p += 5;
+        } else if (strncmp(p, "$query", 6) == 0) {
+            if (query.base != NULL) {
+                buf_append_char(&out, '?');
+                buf_append_str(&out, query);
+            }
+            p += 6;
+        } else if (strncmp(p, "$host", 5) == 0) {
+            buf_append_str(&out, host);
+            p += 5;
+        } else {
+            buf_append_char(&out, *p++);
+        }
+    }
+    buf_append_char(&out, '\0');
+    return out.base;
+}
