@@ -4,6 +4,9 @@ tests_bench_tiny_worker_SOURCES = tests/bench/tiny_worker.c
 tests_bench_empty_so_SOURCES = tests/bench/empty.c
 tests_bench_empty_so_CFLAGS = $(BH_CFLAGS) $(BH_HARDEN_CFLAGS) -fPIC
 tests_bench_empty_so_LDFLAGS = $(BH_LDFLAGS) -shared
+EXTRA_PROGRAMS += tests/bench/bench_gate
+tests_bench_bench_gate_SOURCES = tests/bench/bench_gate.c
+tests_bench_bench_gate_LDADD = libgate.a libbase.a -lpthread
 bench-programs: $(EXTRA_PROGRAMS)
 .PHONY: bench-programs
 EXTRA_DIST += tests/bench/run.py
