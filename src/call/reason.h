@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * reason: one word for why a call was refused or failed; the same word in response, log, counter and close reason
- * (DESIGN.md §8). The table is the only place where words and HTTP statuses meet. Any thread.
+ * reason: one word for why a call was refused or failed; the same word in response, log, counter and close reason.
+ * The table is the only place where words and HTTP statuses meet. Any thread.
  */
 #ifndef BULKHEAD_CALL_REASON_H
 #define BULKHEAD_CALL_REASON_H
