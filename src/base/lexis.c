@@ -15,7 +15,8 @@
 /* Targets: RFC 3986 allows unreserved, sub-delims, ':' '@' '/' '%' in a path, and '?' in a query. Browsers follow the
  * WHATWG URL standard and also leave [ ] ^ | in a path, and \ ` { } in a query, as they are; refusing those would cut
  * off applications that work today. What no browser sends raw ( " < > # and bytes that are not ASCII) is refused, and
- * so is '\' in a path, which some backends take for '/'. */
+ * so is '\' in a path, which some backends take for '/'. A host may hold no ',' although RFC 3986 lets it: in Host it
+ * means that somebody on the way joined two fields. */
 #define ALNUM (T | V | P | Q | H)
 const uint8_t lexis_class[256] = {
     ['\t'] = V,
@@ -31,7 +32,7 @@ const uint8_t lexis_class[256] = {
     [')'] = V | P | Q | H,
     ['*'] = T | V | P | Q | H,
     ['+'] = T | V | P | Q | H,
-    [','] = V | P | Q | H,
+    [','] = V | P | Q,
     ['-'] = T | V | P | Q | H,
     ['.'] = T | V | P | Q | H,
     ['/'] = V | P | Q,

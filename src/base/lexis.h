@@ -20,7 +20,7 @@
 #define LEXIS_VALUE 0x02u /* field-content: HTAB, SP, VCHAR, obs-text */
 #define LEXIS_PATH  0x04u /* what a path may hold unescaped, '%' and '/' included, '?' not: see lexis.c */
 #define LEXIS_QUERY 0x08u /* the same for a query */
-#define LEXIS_HOST  0x10u /* reg-name without '%' */
+#define LEXIS_HOST  0x10u /* reg-name without '%' and ',' */
 #define LEXIS_DIGIT 0x20u
 #define LEXIS_HEX   0x40u
 #define LEXIS_UPPER 0x80u

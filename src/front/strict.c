@@ -316,10 +316,10 @@ static enum strict_result read_fields(struct parse *p)
 
 static const char *skip_ip_literal(const char *at, const char *end)
 {
-    at++;
+    const char *start = ++at;
     while (at != end && (lexis_is(*at, LEXIS_HEX) || *at == ':' || *at == '.'))
         at++;
-    return at != end && *at == ']' ? at + 1 : NULL;
+    return at != start && at != end && *at == ']' ? at + 1 : NULL;
 }
 
 static const char *skip_reg_name(const char *at, const char *end)
@@ -341,14 +341,15 @@ static bool split_authority(struct str authority, struct str *host_r, struct str
     if (at == end)
         return false;
     at = *at == '[' ? skip_ip_literal(at, end) : skip_reg_name(at, end);
-    if (at == NULL || at == authority.base || at == authority.base + 2 * (*authority.base == '['))
+    if (at == NULL || at == authority.base)
         return false;
     *host_r = span(authority.base, at);
     *port_r = STR_NONE;
     if (at == end)
         return true;
     *port_r = span(at + 1, end);
-    return *at == ':' && port_r->len <= 5 && lexis_all(*port_r, LEXIS_DIGIT);
+    int64_t port = 0;
+    return *at == ':' && (port_r->len == 0 || (port_r->len <= 5 && lexis_length(*port_r, &port) && port <= UINT16_MAX));
 }
 
 static struct str port_or_default(struct str port, bool https)
@@ -445,12 +446,12 @@ static enum strict_result parse_whole(struct parse *p)
     return r;
 }
 
-/* True when nothing but the end of the head is to be looked for. A parse is due at first, once the request line must
- * have been complete (to tell a target that is too long), and at the end. */
+/* True when nothing but the end of the head is to be looked for. A parse is due while the method may be incomplete,
+ * when the request line must have been complete (to tell a target that is too long), and at the end. */
 static bool scan_is_enough(const char *head, size_t len, size_t last_len, const struct strict_limits *limits)
 {
     size_t line_max = STRICT_METHOD_MAX + 1 + limits->target_bytes + sizeof(" HTTP/1.1\r\n");
-    if (last_len == 0 || (last_len <= line_max && len > line_max))
+    if (last_len <= STRICT_METHOD_MAX + 1 || (last_len <= line_max && len > line_max))
         return false;
     size_t end;
     return lexis_head_end(head, last_len, len, &end) == LEXIS_HEAD_MORE;

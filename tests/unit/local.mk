@@ -6,3 +6,4 @@ include tests/unit/base.mk
 include tests/unit/includes.mk
 include tests/unit/handler.mk
 include tests/unit/executor.mk
+include tests/unit/parsers.mk
