@@ -12,7 +12,7 @@
 #include "base/lexis.h"
 #include "upstream/fastcgi.h"
 #include "upstream/fastcgi_private.h"
-#include "upstream/field.h"
+#include "upstream/response_field.h"
 
 enum state {
     IN_HEAD,
@@ -112,12 +112,12 @@ static enum progress note_private(struct fastcgi_response *r, const struct call_
 
 static enum progress read_field(struct fastcgi_response *r, char **at, char *end, struct call_field *f)
 {
-    switch (field_read(at, end, f, &r->error)) {
-    case FIELD_MORE:
+    switch (response_field_read(at, end, f, &r->error)) {
+    case RESPONSE_FIELD_MORE:
         return MORE;
-    case FIELD_BAD:
+    case RESPONSE_FIELD_BAD:
         return BAD;
-    case FIELD_READ:
+    case RESPONSE_FIELD_READ:
         break;
     }
     return read_line_end(r, at, end);

@@ -12,7 +12,7 @@
 #include <assert.h>
 
 #include "base/lexis.h"
-#include "upstream/field.h"
+#include "upstream/response_field.h"
 #include "upstream/http1_response.h"
 
 enum state {
@@ -192,12 +192,12 @@ static enum progress note_hop_by_hop(struct http1_response *r, const struct call
 
 static enum progress read_field(struct http1_response *r, char **at, char *end, struct call_field *field)
 {
-    switch (field_read(at, end, field, &r->error)) {
-    case FIELD_MORE:
+    switch (response_field_read(at, end, field, &r->error)) {
+    case RESPONSE_FIELD_MORE:
         return MORE;
-    case FIELD_BAD:
+    case RESPONSE_FIELD_BAD:
         return BAD;
-    case FIELD_READ:
+    case RESPONSE_FIELD_READ:
         break;
     }
     return read_line_end(r, at, end);
@@ -220,7 +220,7 @@ static enum progress read_fields(struct http1_response *r, char **at, char *end,
             return p;
     }
     for (size_t i = 0; i < f->nnaming; i++)
-        kept = field_drop_named(r->fields, kept, f->naming[i]);
+        kept = response_field_drop_named(r->fields, kept, f->naming[i]);
     r->head.fields = r->fields;
     r->head.nfields = kept;
     return read_line_end(r, at, end);

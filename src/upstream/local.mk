@@ -6,7 +6,7 @@ UPSTREAM_PARSERS = \
   src/upstream/chunked.h src/upstream/chunked.c \
   src/upstream/fastcgi.h src/upstream/fastcgi_private.h \
   src/upstream/fastcgi_request.c src/upstream/fastcgi_response.c \
-  src/upstream/field.h src/upstream/field.c \
+  src/upstream/response_field.h src/upstream/response_field.c \
   src/upstream/http1_request.h src/upstream/http1_request.c \
   src/upstream/http1_response.h src/upstream/http1_response.c \
   src/upstream/native.h src/upstream/native.c
