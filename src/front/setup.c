@@ -27,6 +27,9 @@
 /* added to the sum of our own limits where the library has a timer for the same: it is the second line, not the first
  */
 #define LIBRARY_SLACK_US (60 * INT64_C(1000000))
+/* The kernel ends a connection whose peer acknowledges nothing. The sweep is to be first, because it counts what it
+ * ends; the kernel's limit is for what the library has closed and what is still on its way. */
+#define KERNEL_SLACK_US (5 * INT64_C(1000000))
 /* idle time after which the kernel probes whether a silent client is still there */
 #define KEEPALIVE_IDLE_S      60
 #define ADMIN_CONNECTIONS_MIN 16
@@ -152,7 +155,7 @@ static void set_socket_options(int fd, const struct conf *conf)
 {
     int domain = 0, on = 1, idle_s = KEEPALIVE_IDLE_S;
     socklen_t len = sizeof domain;
-    unsigned unacknowledged_ms = (unsigned)to_ms(conf->limits.write_timeout);
+    unsigned unacknowledged_ms = (unsigned)to_ms(conf->limits.write_timeout + KERNEL_SLACK_US);
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0 || (domain != AF_INET && domain != AF_INET6))
         return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

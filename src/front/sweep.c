@@ -38,7 +38,7 @@ static void see(struct conn *c, enum conn_state state, uint64_t sent)
         c->sweep.round = c->thread->p->sweep_round;
         c->sweep.seen = state;
         c->sweep.seen_sent = sent;
-        c->sweep.body_overdue = false;
+        c->sweep.arriving_us = 0;
         return;
     }
     if (state > c->sweep.seen)
@@ -46,19 +46,33 @@ static void see(struct conn *c, enum conn_state state, uint64_t sent)
     c->sweep.seen_sent += sent;
 }
 
-static enum conn_state http1_state(const struct conn *c, const h2o_req_t *req)
+/* on the library's clock, which does not jump (front/steady_clock.h) */
+static int64_t elapsed_us(h2o_req_t *req, const struct timeval *since)
 {
-    if (req->version == 0)
-        return c->sock->input->size == 0 ? CONN_STATE_IDLE : CONN_STATE_HEAD;
-    if (req->timestamps.response_start_at.tv_sec != 0)
-        return CONN_STATE_WRITING;
-    return req->pathconf == NULL ? CONN_STATE_BODY : CONN_STATE_RUNNING;
+    const struct timeval *now = h2o_get_timestamp(req->conn->ctx, NULL, NULL);
+    return (int64_t)(now->tv_sec - since->tv_sec) * 1000000 + (now->tv_usec - since->tv_usec);
+}
+
+static void note_arriving(struct conn *c, int64_t elapsed)
+{
+    if (elapsed > c->sweep.arriving_us)
+        c->sweep.arriving_us = elapsed;
 }
 
 static int on_http1_request(h2o_req_t *req, void *arg)
 {
     struct conn *c = conn_of(req);
-    see(c, http1_state(c, req), req->bytes_sent);
+    if (req->version == 0) {
+        see(c, c->sock->input->size == 0 ? CONN_STATE_IDLE : CONN_STATE_HEAD, 0);
+        note_arriving(c, elapsed_us(req, &req->timestamps.request_begin_at));
+    } else if (req->timestamps.response_start_at.tv_sec != 0) {
+        see(c, CONN_STATE_WRITING, req->bytes_sent);
+    } else if (req->pathconf != NULL) {
+        see(c, CONN_STATE_RUNNING, 0);
+    } else {
+        see(c, CONN_STATE_BODY, 0);
+        note_arriving(c, elapsed_us(req, &req->timestamps.request_body_begin_at));
+    }
     return 0;
 }
 
@@ -66,12 +80,6 @@ static int on_http1_request(h2o_req_t *req, void *arg)
 static bool is_uploading(const h2o_req_t *req)
 {
     return req->pathconf == NULL && req->entity.base == NULL && req->timestamps.request_body_begin_at.tv_sec != 0;
-}
-
-static int64_t elapsed_us(h2o_req_t *req, const struct timeval *since)
-{
-    const struct timeval *now = h2o_get_timestamp(req->conn->ctx, NULL, NULL);
-    return (int64_t)(now->tv_sec - since->tv_sec) * 1000000 + (now->tv_usec - since->tv_usec);
 }
 
 static int on_http2_stream(h2o_req_t *req, void *arg)
@@ -82,8 +90,7 @@ static int on_http2_stream(h2o_req_t *req, void *arg)
         see(c, CONN_STATE_WRITING, req->bytes_sent);
     } else if (is_uploading(req)) {
         see(c, CONN_STATE_BODY, 0);
-        if (elapsed_us(req, &req->timestamps.request_body_begin_at) > c->thread->generation->conf->limits.body_timeout)
-            c->sweep.body_overdue = true;
+        note_arriving(c, elapsed_us(req, &req->timestamps.request_body_begin_at));
     } else {
         see(c, CONN_STATE_RUNNING, 0);
     }
@@ -223,7 +230,9 @@ static void judge(struct conn *c, int64_t now_us)
     c->sweep.state = state;
     c->sweep.requests = c->requests;
     int64_t elapsed = now_us - c->sweep.since_us;
-    if (state != CONN_STATE_QUIET && c->sweep.body_overdue)
+    /* of an HTTP/2 connection, which does many things at a time, the longest upload counts whatever the rest is doing
+     */
+    if (c->is_http2 && state != CONN_STATE_QUIET && longer_than(c->sweep.arriving_us, limits->body_timeout))
         refuse_late(c, CONN_CUT_BODY);
     switch (state) {
     case CONN_STATE_QUIET:
@@ -236,11 +245,11 @@ static void judge(struct conn *c, int64_t now_us)
             end_idle(c, CONN_CUT_IDLE);
         break;
     case CONN_STATE_HEAD:
-        if (longer_than(elapsed, limits->head_timeout))
+        if (longer_than(c->sweep.arriving_us, limits->head_timeout))
             refuse_late(c, CONN_CUT_HEAD);
         break;
     case CONN_STATE_BODY:
-        if (!c->is_http2 && longer_than(elapsed, limits->body_timeout))
+        if (longer_than(c->sweep.arriving_us, limits->body_timeout))
             refuse_late(c, CONN_CUT_BODY);
         break;
     case CONN_STATE_WRITING:
