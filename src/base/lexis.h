@@ -19,7 +19,7 @@
 #define LEXIS_TOKEN 0x01u /* tchar */
 #define LEXIS_VALUE 0x02u /* field-content: HTAB, SP, VCHAR, obs-text */
 #define LEXIS_PATH  0x04u /* what a path may hold unescaped, '%' and '/' included, '?' not: see lexis.c */
-#define LEXIS_QUERY 0x08u /* the same for a query */
+#define LEXIS_QUERY 0x08u /* the same for a query, with '%' and '?' */
 #define LEXIS_HOST  0x10u /* reg-name without '%' and ',' */
 #define LEXIS_DIGIT 0x20u
 #define LEXIS_HEX   0x40u
@@ -34,9 +34,20 @@ static inline bool lexis_is(char c, unsigned classes)
     return (lexis_class[(uint8_t)c] & classes) != 0;
 }
 
-/* the first byte in [at, end) that is in none of the classes, or end */
+/* the first byte in [at, end) that is in none of the classes, or end; unrolled, for this is the inner loop of all
+ * readers */
 static inline const char *lexis_skip(const char *at, const char *end, unsigned classes)
 {
+    for (; end - at >= 4; at += 4) {
+        if (!lexis_is(at[0], classes))
+            return at;
+        if (!lexis_is(at[1], classes))
+            return at + 1;
+        if (!lexis_is(at[2], classes))
+            return at + 2;
+        if (!lexis_is(at[3], classes))
+            return at + 3;
+    }
     while (at != end && lexis_is(*at, classes))
         at++;
     return at;
@@ -81,14 +92,14 @@ static inline bool lexis_is_value(struct str s)
     return s.len == 0 || lexis_skip_value(s.base, s.base + s.len) == s.base + s.len;
 }
 
-/* `token` (known to hold tchars only) equals `lower`, whose letters are lower case. For tchars, bit 5 folds letters
- * and maps nothing else to a letter, digit or '-'. */
-static inline bool lexis_token_is(struct str token, struct str lower)
+/* `s` (known to hold no control bytes) equals `lower`, which is lower-case letters, digits and '-', in any case. Bit 5
+ * folds letters and maps no other byte but a control one to those. */
+static inline bool lexis_word_is(struct str s, struct str lower)
 {
-    if (token.len != lower.len)
+    if (s.len != lower.len)
         return false;
-    for (size_t i = 0; i < token.len; i++)
-        if ((token.base[i] | 0x20) != lower.base[i])
+    for (size_t i = 0; i < s.len; i++)
+        if ((s.base[i] | 0x20) != lower.base[i])
             return false;
     return true;
 }

@@ -276,8 +276,8 @@ static void set_persistence(h2o_req_t *req)
     for (ssize_t at = -1; (at = h2o_find_header(&req->headers, H2O_TOKEN_CONNECTION, at)) != -1; any = true) {
         struct str options = {req->headers.entries[at].value.base, req->headers.entries[at].value.len}, option;
         while (lexis_list_next(&options, &option)) {
-            close |= lexis_token_is(option, STR("close"));
-            keep_alive |= lexis_token_is(option, STR("keep-alive"));
+            close |= lexis_word_is(option, STR("close"));
+            keep_alive |= lexis_word_is(option, STR("keep-alive"));
         }
     }
     if (any)

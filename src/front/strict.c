@@ -11,8 +11,6 @@
 #include "base/lexis.h"
 #include "front/strict.h"
 
-#define MUST_BE_ESCAPED "the target holds a byte that must be escaped"
-
 struct parse {
     const char *at, *end;
     const struct strict_limits *limits;
@@ -65,30 +63,31 @@ static enum strict_result read_method(struct parse *p)
     return STRICT_COMPLETE;
 }
 
-/* "%" is followed by two hexadecimal digits, and not by "00": a NUL would end the path early in many a backend */
-static const char *escapes_problem(struct str path)
+#define ESCAPE_LEN 3 /* "%2f" */
+
+/* What is wrong with the escape at `at`, or NULL. "%00" would end the path early in many a backend. */
+static const char *escape_problem(const char *at, const char *end)
 {
-    const char *at = path.base, *end = path.base + path.len;
-    while ((at = memchr(at, '%', (size_t)(end - at))) != NULL) {
-        if (end - at < 3 || !lexis_is(at[1], LEXIS_HEX) || !lexis_is(at[2], LEXIS_HEX))
-            return "'%' in the path is not followed by two hexadecimal digits";
-        if (at[1] == '0' && at[2] == '0')
-            return "the path holds an escaped NUL";
-        at += 3;
-    }
-    return NULL;
+    if (end - at < ESCAPE_LEN || !lexis_is(at[1], LEXIS_HEX) || !lexis_is(at[2], LEXIS_HEX))
+        return "'%' in the path is not followed by two hexadecimal digits";
+    return at[1] == '0' && at[2] == '0' ? "the path holds an escaped NUL" : NULL;
 }
 
-/* [start, p->at) is "/path?query" */
-static enum strict_result check_origin_form(struct parse *p, const char *start)
+/* over a path and the query behind it, to the first byte that is neither, or a '%' that begins no good escape */
+static const char *skip_target(const char *at, const char *end)
 {
-    const char *query = memchr(start, '?', (size_t)(p->at - start));
-    const char *path_end = query != NULL ? query : p->at;
-    const char *problem = escapes_problem(span(start, path_end));
-    if (problem != NULL)
-        return bad(p, problem);
-    p->head->target = span(start, p->at);
-    return STRICT_COMPLETE;
+    at = lexis_skip(at, end, LEXIS_PATH);
+    while (at != end && *at == '%' && escape_problem(at, end) == NULL)
+        at = lexis_skip(at + ESCAPE_LEN, end, LEXIS_PATH);
+    return at != end && *at == '?' ? lexis_skip(at, end, LEXIS_QUERY) : at;
+}
+
+/* why skip_target stopped at a byte that does not end the target */
+static const char *target_problem(const char *at, const char *end)
+{
+    if (*at == '%')
+        return escape_problem(at, end);
+    return *at == '#' ? "the target holds a fragment" : "the target holds a byte that must be escaped";
 }
 
 /* "scheme://" at the front of the target, any case: its length, or 0 */
@@ -116,47 +115,40 @@ static enum strict_result take_absolute_form(struct parse *p, const char *start)
     }
     if (*path == '?') /* would have to be rewritten to "/?…", and a view cannot; no known client sends it */
         return bad(p, "absolute-form target with a query but no path");
-    const char *path_end = lexis_skip(path, end, LEXIS_PATH);
-    if (path_end != end && *path_end != '?')
-        return bad(p, MUST_BE_ESCAPED);
-    return check_origin_form(p, path);
+    const char *stop = skip_target(path, end);
+    if (stop != end)
+        return bad(p, target_problem(stop, end));
+    p->head->target = span(path, end);
+    return STRICT_COMPLETE;
 }
 
+/* [start, p->at) ends with a blank behind it */
 static enum strict_result take_target(struct parse *p, const char *start)
 {
-    if (*start == '/')
-        return check_origin_form(p, start);
-    if (p->at - start == 1 && *start == '*') {
-        p->head->target = span(start, p->at);
-        if (!str_eq(p->head->method, STR("OPTIONS")))
-            return bad(p, "target '*' with a method other than OPTIONS");
-        return STRICT_COMPLETE;
-    }
-    return take_absolute_form(p, start);
+    if (*start != '/' && !(p->at - start == 1 && *start == '*'))
+        return take_absolute_form(p, start);
+    p->head->target = span(start, p->at);
+    if (*start == '*' && !str_eq(p->head->method, STR("OPTIONS")))
+        return bad(p, "target '*' with a method other than OPTIONS");
+    return STRICT_COMPLETE;
 }
 
 static enum strict_result read_target(struct parse *p)
 {
-    const char *start = p->at;
-    if (start == p->end)
+    const char *start = p->at, *end = p->end;
+    if (start == end)
         return STRICT_INCOMPLETE;
-    if (*start == '/') {
-        p->at = lexis_skip(start, p->end, LEXIS_PATH);
-        if (p->at != p->end && *p->at == '?')
-            p->at = lexis_skip(p->at, p->end, LEXIS_QUERY);
-    } else {
-        p->at = lexis_skip(start, p->end, LEXIS_QUERY);
-    }
+    p->at = *start == '/' ? skip_target(start, end) : lexis_skip(start, end, LEXIS_QUERY);
     if ((size_t)(p->at - start) > p->limits->target_bytes)
         return refuse(p->head, REASON_TARGET_TOO_LONG, "request target over the limit (limits.target_bytes)");
-    if (p->at == p->end)
+    if (p->at == end || (*p->at == '%' && end - p->at < ESCAPE_LEN))
         return STRICT_INCOMPLETE;
     if (p->at == start)
         return bad(p, "no target behind the method");
     if (*p->at == '\r' || *p->at == '\n')
         return bad(p, "request line without a version");
     if (*p->at != ' ')
-        return bad(p, *p->at == '#' ? "the target holds a fragment" : MUST_BE_ESCAPED);
+        return bad(p, target_problem(p->at, end));
     enum strict_result r = take_target(p, start);
     p->at++;
     return r;
@@ -191,12 +183,16 @@ static enum strict_result read_version(struct parse *p)
 
 static enum strict_result note_connection(struct parse *p, struct str options)
 {
+    if (lexis_word_is(options, STR("keep-alive"))) { /* most there are */
+        p->keep_alive = true;
+        return STRICT_COMPLETE;
+    }
     struct str option;
     while (lexis_list_next(&options, &option)) {
         if (!lexis_is_token(option))
             return bad(p, "a Connection option is not a token");
-        p->close |= lexis_token_is(option, STR("close"));
-        p->keep_alive |= lexis_token_is(option, STR("keep-alive"));
+        p->close |= lexis_word_is(option, STR("close"));
+        p->keep_alive |= lexis_word_is(option, STR("keep-alive"));
     }
     return STRICT_COMPLETE;
 }
@@ -216,23 +212,23 @@ static enum strict_result note_field(struct parse *p, const struct strict_field 
     struct str name = {(char *)f->name, f->name_len};
     switch (name.len) {
     case 4:
-        if (lexis_token_is(name, STR("host")))
+        if (lexis_word_is(name, STR("host")))
             return note_once(p, &p->host, f, "more than one Host");
         break;
     case 6:
-        if (lexis_token_is(name, STR("expect")))
+        if (lexis_word_is(name, STR("expect")))
             return note_once(p, &p->expect, f, "more than one Expect");
         break;
     case 10:
-        if (lexis_token_is(name, STR("connection")))
+        if (lexis_word_is(name, STR("connection")))
             return note_connection(p, value_of(f));
         break;
     case 14:
-        if (lexis_token_is(name, STR("content-length")))
+        if (lexis_word_is(name, STR("content-length")))
             return note_once(p, &p->length, f, "more than one Content-Length");
         break;
     case 17:
-        if (lexis_token_is(name, STR("transfer-encoding")))
+        if (lexis_word_is(name, STR("transfer-encoding")))
             return note_once(p, &p->coding, f, "more than one Transfer-Encoding");
         break;
     default:
@@ -334,6 +330,15 @@ static const char *skip_reg_name(const char *at, const char *end)
     }
 }
 
+/* *DIGIT up to 65535 (an empty port is the scheme's own: RFC 3986 §3.2.3) */
+static bool is_port(struct str port)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < port.len; i++)
+        n = n * 10 + (unsigned)(port.base[i] - '0');
+    return port.len <= 5 && lexis_all(port, LEXIS_DIGIT) && n <= UINT16_MAX;
+}
+
 /* uri-host [":" port] (RFC 9110 §7.2). *port_r: behind the colon, empty when there is none */
 static bool split_authority(struct str authority, struct str *host_r, struct str *port_r)
 {
@@ -344,12 +349,8 @@ static bool split_authority(struct str authority, struct str *host_r, struct str
     if (at == NULL || at == authority.base)
         return false;
     *host_r = span(authority.base, at);
-    *port_r = STR_NONE;
-    if (at == end)
-        return true;
-    *port_r = span(at + 1, end);
-    int64_t port = 0;
-    return *at == ':' && (port_r->len == 0 || (port_r->len <= 5 && lexis_length(*port_r, &port) && port <= UINT16_MAX));
+    *port_r = at == end ? STR_NONE : span(at + 1, end);
+    return at == end || (*at == ':' && is_port(*port_r));
 }
 
 static struct str port_or_default(struct str port, bool https)
@@ -496,15 +497,11 @@ enum strict_result strict_head_parse(const char *buf, size_t len, size_t last_le
 
 const char *strict_target_problem(struct str target)
 {
-    const char *start = target.base, *end = start + target.len;
-    if (target.len == 0 || *start != '/')
+    const char *end = target.base + target.len;
+    if (target.len == 0 || *target.base != '/')
         return "the target is not a path";
-    const char *path_end = lexis_skip(start, end, LEXIS_PATH), *at = path_end;
-    if (at != end && *at == '?')
-        at = lexis_skip(at, end, LEXIS_QUERY);
-    if (at != end)
-        return *at == '#' ? "the target holds a fragment" : MUST_BE_ESCAPED;
-    return escapes_problem(span(start, path_end));
+    const char *stop = skip_target(target.base, end);
+    return stop == end ? NULL : target_problem(stop, end);
 }
 
 bool strict_is_authority(struct str authority)

@@ -148,9 +148,9 @@ static enum progress note_connection(struct http1_response *r, struct str value,
     while (lexis_list_next(&rest, &option)) {
         if (!lexis_is_token(option))
             return bad(r, "a Connection option is not a token");
-        if (lexis_token_is(option, STR("close")))
+        if (lexis_word_is(option, STR("close")))
             f->close = true;
-        else if (lexis_token_is(option, STR("keep-alive")))
+        else if (lexis_word_is(option, STR("keep-alive")))
             f->keep_alive = true;
         else
             names = true;

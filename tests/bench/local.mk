@@ -10,3 +10,6 @@ tests_bench_bench_gate_LDADD = libgate.a libbase.a -lpthread
 bench-programs: $(EXTRA_PROGRAMS)
 .PHONY: bench-programs
 EXTRA_DIST += tests/bench/run.py
+EXTRA_PROGRAMS += tests/bench/bench_strict
+tests_bench_bench_strict_SOURCES = tests/bench/bench_strict.c
+tests_bench_bench_strict_LDADD = libstrict.a libcall.a libbase.a $(H2O_LIBS)
