@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -330,6 +331,35 @@ static void test_lowering_the_limit_stops_admissions_until_it_is_met(void **stat
     gate_free(&gate);
 }
 
+static struct gate *asked;
+
+static void post_and_ask(struct loop *loop, struct loop_task *task)
+{
+    gate_stats(asked, now); /* takes the gate's lock */
+    post(loop, task);
+}
+
+static void test_messages_are_posted_without_the_lock(void **state)
+{
+    struct fake_loop l;
+    struct fake_call calls[4];
+    struct gate *gate = asked = gate_create(1, 3);
+    loop_init(&l);
+    l.loop.post = post_and_ask;
+    for (int i = 0; i < 4; i++)
+        enter(gate, &calls[i], (char)('a' + i), &l);
+    alarm(10); /* a gate that locks itself out would wait for ever */
+    release(gate, &calls[0]);
+    gate_cancel(gate, &calls[1].ticket, now, on_cancelled);
+    gate_resize(gate, 2, now);
+    alarm(0);
+    turn(&l);
+    assert_string_equal(events, "Bcd");
+    release(gate, &calls[2]);
+    release(gate, &calls[3]);
+    gate_free(&gate);
+}
+
 static void test_oldest_waiting_age(void **state)
 {
     struct fake_loop l;
@@ -444,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_ticket_may_enter_again_after_its_message, reset),
         cmocka_unit_test_setup(test_raising_the_limit_admits_waiting_calls_in_order, reset),
         cmocka_unit_test_setup(test_lowering_the_limit_stops_admissions_until_it_is_met, reset),
+        cmocka_unit_test_setup(test_messages_are_posted_without_the_lock, reset),
         cmocka_unit_test_setup(test_oldest_waiting_age, reset),
         cmocka_unit_test_setup(test_retry_after_is_the_drain_time_of_the_queue, reset),
         cmocka_unit_test_setup(test_retry_after_does_not_count_idle_time, reset),
