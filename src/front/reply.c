@@ -101,10 +101,8 @@ void reply_now(h2o_req_t *req, struct door *door, const struct reply_whole *answ
         req->http1_is_persistent = 0;
     begin(req, door);
     h2o_start_response(req, &nothing_more);
-    if (no_body || body.len == 0 || is_head_request(req))
-        h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
-    else
-        h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
+    bool send_body = !no_body && body.len != 0 && !is_head_request(req);
+    h2o_send(req, &body, send_body, H2O_SEND_STATE_FINAL);
 }
 
 /* ---- what is kept for the client -------------------------------------------------------------------------------- */
@@ -241,13 +239,18 @@ static void start(struct reply *r)
     if (req->res.content_length == SIZE_MAX && !r->no_body) {
         if (whole)
             req->res.content_length = r->sending.len;
-        else if (req->version < 0x101 || (req->version < 0x200 && req->res.status != 200))
-            r->is_close_delimited = true; /* the library chunks nothing but a 200 on HTTP/1.1 */
+        else
+            r->is_close_delimited = req->version < 0x101;
     }
     if (r->is_close_delimited)
         req->http1_is_persistent = 0;
     begin(req, r->door);
+    /* the library's encoder takes on chunks for a 200 only, and looks at the status here and nowhere else */
+    int status = req->res.status;
+    if (req->res.content_length == SIZE_MAX && !r->no_body)
+        req->res.status = 200;
     h2o_start_response(req, &r->generator);
+    req->res.status = status;
 }
 
 static void hand_over(struct reply *r)
