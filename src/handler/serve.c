@@ -232,7 +232,7 @@ static int find_request(struct serve *s, size_t *need_r)
 static bool read_request(struct serve *s)
 {
     int found;
-    size_t need;
+    size_t need = 0;
     while ((found = find_request(s, &need)) == 0)
         if (!fill(s, need))
             return false;

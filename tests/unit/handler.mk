@@ -1,0 +1,30 @@
+# unit tests of the room handler: they load real modules, so they export what modules call
+if HAVE_CMOCKA
+HANDLER_TEST_LINK = $(AM_LDFLAGS) $(HANDLER_EXPORT_LDFLAGS)
+HANDLER_PROBE_CFLAGS = $(HANDLER_MODULE_CFLAGS) -Wno-unused-parameter
+
+check_PROGRAMS += tests/unit/probe.so tests/unit/probe_bare.so tests/unit/probe_other.so
+tests_unit_probe_so_SOURCES = tests/unit/probe.c
+tests_unit_probe_so_CFLAGS = $(HANDLER_PROBE_CFLAGS)
+tests_unit_probe_so_LDFLAGS = $(HANDLER_MODULE_LINK)
+tests_unit_probe_bare_so_SOURCES = tests/unit/probe.c
+tests_unit_probe_bare_so_CFLAGS = $(HANDLER_PROBE_CFLAGS) -DPROBE_BARE
+tests_unit_probe_bare_so_LDFLAGS = $(HANDLER_MODULE_LINK)
+tests_unit_probe_other_so_SOURCES = tests/unit/probe.c
+tests_unit_probe_other_so_CFLAGS = $(HANDLER_PROBE_CFLAGS) -DPROBE_ABI=99u
+tests_unit_probe_other_so_LDFLAGS = $(HANDLER_MODULE_LINK)
+
+check_PROGRAMS += tests/unit/test_params tests/unit/test_module
+tests_unit_test_params_SOURCES = tests/unit/test_params.c
+tests_unit_test_params_LDADD = libhandler.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_module_SOURCES = tests/unit/test_module.c
+tests_unit_test_module_LDFLAGS = $(HANDLER_TEST_LINK)
+tests_unit_test_module_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_params tests/unit/test_module
+
+check_PROGRAMS += tests/unit/test_host
+tests_unit_test_host_SOURCES = tests/unit/test_host.c
+tests_unit_test_host_LDFLAGS = $(HANDLER_TEST_LINK)
+tests_unit_test_host_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_host
+endif
