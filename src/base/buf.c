@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define CAPACITY_MIN 256
 
@@ -140,29 +141,6 @@ static size_t plain_run(const char *s, size_t len)
     }
     while (n < len && plain((unsigned char)s[n]))
         n++;
-    return n;
-}
-
-/* The length of the well-formed UTF-8 sequence of two bytes or more at s; 0: there is none (Unicode 15, table 3-7) */
-static size_t utf8_sequence(const unsigned char *s, size_t len)
-{
-    unsigned char lowest = 0x80, highest = 0xbf;
-    size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || len < n)
-        return 0;
-    if (s[0] == 0xe0)
-        lowest = 0xa0; /* overlong */
-    else if (s[0] == 0xed)
-        highest = 0x9f; /* surrogates */
-    else if (s[0] == 0xf0)
-        lowest = 0x90; /* overlong */
-    else if (s[0] == 0xf4)
-        highest = 0x8f; /* past U+10FFFF */
-    if (s[1] < lowest || s[1] > highest)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
     return n;
 }
 

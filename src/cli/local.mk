@@ -1,1 +1,2 @@
 # room: cli
+include src/cli/check.mk

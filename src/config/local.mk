@@ -1,1 +1,22 @@
-# room: config
+# room: config. Whoever links libconfig.a adds $(JANSSON_LIBS) $(PCRE2_LIBS).
+noinst_LIBRARIES += libconfig.a
+libconfig_a_SOURCES = \
+  src/config/conf.h src/config/conf.c src/config/conf_build.h \
+  src/config/conf_address.h src/config/conf_address.c \
+  src/config/conf_check.h src/config/conf_check.c src/config/conf_check_routes.c src/config/conf_check_system.c \
+  src/config/conf_default.h src/config/conf_default.c \
+  src/config/conf_dump.c \
+  src/config/conf_include.h src/config/conf_include.c \
+  src/config/conf_read.h src/config/conf_read.c \
+  src/config/expand.h src/config/expand.c \
+  src/config/grammar.h src/config/grammar.c \
+  src/config/jsonc.h src/config/jsonc.c \
+  src/config/keys.h src/config/keys.c \
+  src/config/nearest.h src/config/nearest.c \
+  src/config/node.h src/config/node.c \
+  src/config/paths.h src/config/paths.c \
+  src/config/problems.h src/config/problems.c \
+  src/config/region.h src/config/region.c \
+  src/config/source.h src/config/source.c \
+  src/config/units.h src/config/units.c
+libconfig_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)

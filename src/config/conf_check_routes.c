@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conf_check_routes: finds routes that no request can reach because an earlier one takes all that they would match:
+ * the same match keys again, or a path below an earlier path_prefix that asks for nothing else. A hash holds what
+ * earlier routes take, so that ten thousand routes cost a few look-ups each. It finds the common mistakes, not all.
+ */
+#include "config.h"
+
+#include "config/conf_check.h"
+#include "config/node.h"
+#include "config/problems.h"
+#include "config/source.h"
+
+struct taken {
+    json_t *routes;    /* what is taken, as text → number of the route */
+    bool lengths[256]; /* of the path_prefixes in it; longer ones are not looked for */
+};
+
+static void append_header(struct buf *key, const struct conf_header_match *match)
+{
+    buf_printf(key, "\n%s:%s", match->name, match->value == NULL ? "\n" : match->value);
+}
+
+/* Two routes with the same key match the same requests. */
+static void match_key(const struct conf_route *route, struct buf *key)
+{
+    buf_clear(key);
+    buf_printf(key, "all\n%s\n%s\n%s\n", route->path == NULL ? "" : route->path,
+               route->path_prefix == NULL ? "" : route->path_prefix,
+               route->path_regex == NULL ? "" : route->path_regex);
+    for (size_t i = 0; i < route->nhosts; i++)
+        buf_printf(key, "\n@%s", route->hosts[i]);
+    for (size_t i = 0; i < route->nmethods; i++)
+        buf_printf(key, "\n%s", route->methods[i]);
+    for (size_t i = 0; i < route->nheaders; i++)
+        append_header(key, &route->headers[i]);
+}
+
+static void prefix_key(const char *host, const char *prefix, size_t len, struct buf *key)
+{
+    buf_clear(key);
+    buf_printf(key, "prefix\n%s\n%.*s", host, (int)len, prefix);
+}
+
+/* Hosts, if any, and a path_prefix, or nothing at all: takes everything below. */
+static bool is_open(const struct conf_route *route)
+{
+    return route->path == NULL && route->path_regex == NULL && route->nmethods == 0 && route->nheaders == 0;
+}
+
+static const json_t *find(const struct taken *taken, struct buf *key)
+{
+    return json_object_get(taken->routes, buf_z(key));
+}
+
+/* the earlier route that takes every path that begins with `path`, for this host ("": for any) */
+static const json_t *find_prefix(const struct taken *taken, const char *host, const char *path, struct buf *key)
+{
+    const json_t *found = NULL;
+    size_t len = strlen(path);
+    for (size_t n = 0; n <= len && n < sizeof(taken->lengths) && found == NULL; n++)
+        if (taken->lengths[n]) {
+            prefix_key(host, path, n, key);
+            found = find(taken, key);
+        }
+    return found;
+}
+
+static const json_t *find_above(const struct taken *taken, const struct conf_route *route, struct buf *key)
+{
+    const char *path = route->path != NULL ? route->path : route->path_prefix;
+    const json_t *found = find_prefix(taken, "", path == NULL ? "" : path, key);
+    if (found != NULL || route->nhosts == 0)
+        return found;
+    for (size_t i = 0; i < route->nhosts; i++)
+        if ((found = find_prefix(taken, route->hosts[i], path == NULL ? "" : path, key)) == NULL)
+            return NULL;
+    return found;
+}
+
+static void take(struct taken *taken, struct buf *key, size_t number)
+{
+    if (find(taken, key) == NULL)
+        json_object_set_new(taken->routes, buf_z(key), json_integer((json_int_t)number));
+}
+
+static void take_prefixes(struct taken *taken, const struct conf_route *route, size_t number, struct buf *key)
+{
+    const char *prefix = route->path_prefix == NULL ? "" : route->path_prefix;
+    size_t len = strlen(prefix);
+    if (!is_open(route) || len >= sizeof(taken->lengths))
+        return;
+    taken->lengths[len] = true;
+    for (size_t i = 0; i < route->nhosts || i == 0; i++) {
+        prefix_key(route->nhosts == 0 ? "" : route->hosts[i], prefix, len, key);
+        take(taken, key, number);
+    }
+}
+
+void conf_check_routes(const struct check *c)
+{
+    struct taken taken = {.routes = json_object()};
+    struct buf key = {0};
+    struct node *node = conf_check_first(c, "routes");
+    for (size_t i = 0; i < c->conf->nroutes; i++, node = node->next) {
+        const struct conf_route *route = &c->conf->routes[i];
+        const json_t *earlier = find_above(&taken, route, &key);
+        match_key(route, &key);
+        if (earlier == NULL)
+            earlier = find(&taken, &key);
+        if (earlier != NULL) {
+            const struct conf_route *first = &c->conf->routes[json_integer_value(earlier)];
+            problems_warning(c->problems, node,
+                             "no request reaches this route: the one at %s:%u takes them; move it up or remove it",
+                             first->file, first->line);
+            continue;
+        }
+        take(&taken, &key, i);
+        take_prefixes(&taken, route, i, &key);
+    }
+    buf_free(&key);
+    json_decref(taken.routes);
+}
