@@ -27,4 +27,19 @@ tests_unit_test_host_SOURCES = tests/unit/test_host.c
 tests_unit_test_host_LDFLAGS = $(HANDLER_TEST_LINK)
 tests_unit_test_host_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_host
+
+check_PROGRAMS += tests/unit/test_cgi tests/unit/test_cgi_head
+tests_unit_test_cgi_SOURCES = tests/unit/test_cgi.c
+tests_unit_test_cgi_CPPFLAGS = $(AM_CPPFLAGS) -DCGI_DIRECTORY='"$(CGI_PROGRAMS_DIRECTORY)"'
+tests_unit_test_cgi_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_cgi_head_SOURCES = tests/unit/test_cgi_head.c
+tests_unit_test_cgi_head_LDADD = libhandler.a libbase.a $(CMOCKA_LIBS)
+TESTS += tests/unit/test_cgi tests/unit/test_cgi_head
 endif
+
+# programs for test_cgi
+CGI_PROGRAMS_DIRECTORY = $(abs_top_srcdir)/tests/unit/cgi
+EXTRA_DIST += tests/unit/cgi/copy tests/unit/cgi/deaf tests/unit/cgi/empty_header tests/unit/cgi/environment \
+  tests/unit/cgi/exit_status tests/unit/cgi/hang tests/unit/cgi/killed tests/unit/cgi/large_header \
+  tests/unit/cgi/large_output tests/unit/cgi/no_header tests/unit/cgi/nothing tests/unit/cgi/plain \
+  tests/unit/cgi/redirect tests/unit/cgi/status tests/unit/cgi/stubborn tests/unit/cgi/tools/nested
