@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * heap: the deadlines of one loop, in an intrusive binary heap on the monotonic clock (base/clock.h). A deadline is part
- * of the object that waits; arming, moving and disarming are O(log n), "is it armed?" O(1). One heap belongs to one
- * thread. A fired deadline is disarmed before its callback runs; the callback may free the object, and arm or disarm
- * any other deadline of the same heap.
+ * heap: the deadlines of one loop, in an intrusive binary heap on the monotonic clock (base/clock.h). A deadline is
+ * part of the object that waits; arming, moving and disarming are O(log n), "is it armed?" O(1). One heap belongs to
+ * one thread. A fired deadline is disarmed before its callback runs; the callback may free the object, and arm or
+ * disarm any other deadline of the same heap.
  */
 #ifndef BULKHEAD_BASE_HEAP_H
 #define BULKHEAD_BASE_HEAP_H

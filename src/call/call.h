@@ -38,13 +38,14 @@ struct call_request {
     struct str authority; /* Host, as validated */
     struct str id;        /* X-Request-Id, kept or made */
     struct str peer;      /* textual address, "unix:" for Unix sockets */
-    const struct call_field *fields; /* end-to-end fields plus our own (Host, X-Forwarded-*, Via…): forward all, no others */
+    /* end-to-end fields plus our own (Host, X-Forwarded-*, Via…): forward all, no others */
+    const struct call_field *fields;
     size_t nfields;
-    struct str body;      /* whole, in memory or mapped */
+    struct str body; /* whole, in memory or mapped */
 };
 
 struct call_response {
-    int status; /* 200..599; interim answers never get here */
+    int status;                      /* 200..599; interim answers never get here */
     const struct call_field *fields; /* end-to-end only: hop-by-hop and framing fields are gone; validated */
     size_t nfields;
     int64_t content_length; /* -1: not known */
@@ -74,7 +75,7 @@ struct call {
     struct call_request request;
     size_t body_sent; /* bytes of request.body that the executor has taken so far */
     int64_t arrived_us, received_us, queued_us, started_us, ended_us; /* monotonic; 0: not reached */
-    int64_t deadline_us; /* end of execution; CLOCK_NEVER: none */
+    int64_t deadline_us;                                              /* end of execution; CLOCK_NEVER: none */
     /* set by the executor for log and status */
     pid_t worker_pid;
     unsigned attempts;

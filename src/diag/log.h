@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * log: the process's own log: one line a record, "time level room: text", or JSON. Records are whole lines written by one write(2);
- * in the front they go through a ring to a writer thread (diag/writer.h), so that a full pipe never stops a loop. Any thread.
+ * log: the process's own log: one line a record, "time level room: text", or JSON. Records are whole lines written by
+ * one write(2); in the front they go through a ring to a writer thread (diag/writer.h), so that a full pipe never stops
+ * a loop. Any thread.
  */
 #ifndef BULKHEAD_DIAG_LOG_H
 #define BULKHEAD_DIAG_LOG_H
@@ -27,7 +28,10 @@ void log_write(enum log_level level, const char *room, const char *format, ...) 
         if (log_limit_pass(&log_limit_here))                                                                           \
             log_write(level, room, __VA_ARGS__);                                                                       \
     } while (0)
-struct log_limit { long long last_us; unsigned long left_out; };
+struct log_limit {
+    long long last_us;
+    unsigned long left_out;
+};
 bool log_limit_pass(struct log_limit *limit);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * gate: a backend's admission: `limit` calls execute at once, past it at most `queue` wait, first come first served,
- * whatever loop thread they came in on. One mutex a gate; no callback runs under it. It knows neither HTTP nor executors:
- * it counts tickets. Time limits are the caller's: arm a deadline on the ticket's loop and call gate_cancel when it fires.
- * Entering, leaving and cancelling are O(1).
+ * whatever loop thread they came in on. One mutex a gate; no callback runs under it. It knows neither HTTP nor
+ * executors: it counts tickets. Time limits are the caller's: arm a deadline on the ticket's loop and call gate_cancel
+ * when it fires. Entering, leaving and cancelling are O(1).
  *
  * Invariants: running <= limit unless the limit was lowered; a ticket waits only while running >= limit; waiting is the
  * length of the list; running is entered - released.
@@ -38,7 +38,7 @@ struct gate_ticket {
     struct gate *gate;
     gate_granted_fn on_granted;
     enum gate_state state; /* the gate's lock, but for OUT and RUNNING, which only the owner's loop sees */
-    bool cancelled;        /* cancelled while GRANTED: the slot has gone on; the message is still to come. Owner's loop */
+    bool cancelled; /* cancelled while GRANTED: the slot has gone on; the message is still to come. Owner's loop */
     int64_t entered_us;
 };
 
@@ -58,10 +58,11 @@ void gate_free(struct gate **gate);
 
 /* loop thread `loop`. GATE_ENTERED: the ticket runs. GATE_WAIT: on_granted comes, unless gate_cancel returns true.
  * GATE_FULL: refused, the ticket is out. */
-enum gate_verdict gate_enter(struct gate *gate, struct gate_ticket *ticket, struct loop *loop, gate_granted_fn on_granted,
-                             int64_t now_us);
-/* Owner's loop, while the ticket waits for on_granted. Ends the wait. true: the ticket is out, now. false: it had just been granted; on_granted will NOT be called, but the
- * ticket's memory must live until on_cancelled (below) has run on the loop, and the slot passes on by itself. */
+enum gate_verdict gate_enter(struct gate *gate, struct gate_ticket *ticket, struct loop *loop,
+                             gate_granted_fn on_granted, int64_t now_us);
+/* Owner's loop, while the ticket waits for on_granted. Ends the wait. true: the ticket is out, now. false: it had just
+ * been granted; on_granted will NOT be called, but the ticket's memory must live until on_cancelled (below) has run on
+ * the loop, and the slot passes on by itself. */
 bool gate_cancel(struct gate *gate, struct gate_ticket *ticket, int64_t now_us, gate_granted_fn on_cancelled);
 /* The work has ended; the ticket is out and the slot goes to the next in the queue. Owner's loop. */
 void gate_release(struct gate *gate, struct gate_ticket *ticket, int64_t now_us);
