@@ -1,2 +1,3 @@
-# the command `bulkhead check`
+# the command `bulkhead check`; src/cli/local.mk adds these to the program
 CLI_CHECK_SOURCES = src/cli/check.h src/cli/check.c
+EXTRA_DIST += $(CLI_CHECK_SOURCES)
