@@ -51,11 +51,12 @@ libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON
 bulkhead_front_SOURCES = src/front/main.c
 bulkhead_front_CPPFLAGS = $(libfront_a_CPPFLAGS)
 # Names that must be in the dynamic symbol table, and no others: what libh2o is to call instead of its own
-# (src/front/guard.c, src/front/steady_clock.c), and what handler modules call (HANDLER_EXPORT_LDFLAGS, src/handler/local.mk).
-bulkhead_front_LDFLAGS = $(AM_LDFLAGS) $(HANDLER_EXPORT_LDFLAGS) \
+# (src/front/guard.c, src/front/steady_clock.c), and what handler modules call (HANDLER_EXPORT_LDFLAGS, configure.ac).
+FRONT_EXPORT = \
   -Wl,--export-dynamic-symbol=phr_parse_request \
   -Wl,--export-dynamic-symbol=phr_decode_chunked \
   -Wl,--export-dynamic-symbol=gettimeofday
+bulkhead_front_LDFLAGS = $(AM_LDFLAGS) $(HANDLER_EXPORT_LDFLAGS) $(FRONT_EXPORT)
 bulkhead_front_LDADD = libfront.a libexecutor.a libupstream.a libgate.a libhandler.a libcall.a libwire.a \
   libconfig.a libdiag.a libbase.a $(H2O_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(PCRE2_LIBS) -ldl -lpthread
 

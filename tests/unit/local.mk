@@ -7,3 +7,4 @@ include tests/unit/includes.mk
 include tests/unit/handler.mk
 include tests/unit/executor.mk
 include tests/unit/parsers.mk
+include tests/unit/front_glue.mk
