@@ -1,3 +1,2 @@
 # the command `bulkhead check`; src/cli/local.mk adds these to the program
 CLI_CHECK_SOURCES = src/cli/check.h src/cli/check.c
-EXTRA_DIST += $(CLI_CHECK_SOURCES)

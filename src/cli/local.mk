@@ -1,2 +1,1 @@
 # room: cli
-include src/cli/check.mk
