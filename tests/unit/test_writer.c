@@ -125,7 +125,7 @@ static void test_a_pipe_that_nobody_reads_stops_nobody(void **state)
     assert_int_equal(writer_dropped(w), 1000);
     int64_t before = clock_us();
     writer_stop(&w);
-    assert_true(clock_us() - before < 1500 * MS);
+    assert_true(clock_us() - before < 3000 * MS); /* a second, and what a busy machine adds */
     assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
     fd_close(&fds[0]);
     fd_close(&fds[1]);
@@ -172,7 +172,7 @@ static void test_stop_leaves_a_thread_that_hangs_in_write(void **state)
     write_until_dropped(w, ring);
     int64_t before = clock_us();
     writer_stop(&w);
-    assert_true(clock_us() - before < 1500 * MS);
+    assert_true(clock_us() - before < 3000 * MS); /* a second, and what a busy machine adds */
     fd_close(&fd);
     fd_close(&terminal);
 }
