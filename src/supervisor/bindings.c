@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bindings: opens what the conf lists: see bindings.h. The first failure ends it, with the address that it is about.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/conf.h"
+#include "supervisor/activation.h"
+#include "supervisor/bindings.h"
+
+static bool is_listening(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
+}
+
+static bool take(struct endpoint *e, const char *name, struct activation *activation, char *error_r, size_t error_size)
+{
+    char names[512];
+    *e = ENDPOINT_NONE;
+    e->fd = activation_take(activation, name);
+    if (e->fd != -1 && is_listening(e->fd) && fd_set_nonblocking(e->fd, true))
+        return true;
+    activation_names(activation, names, sizeof(names));
+    snprintf(
+        error_r, error_size,
+        "no listening socket of that name was handed over (there is: %s); set FileDescriptorName= and Accept=no in the "
+        "socket unit",
+        names);
+    endpoint_close(e);
+    return false;
+}
+
+static bool open_one(struct endpoint *e, const struct conf_listener *l, struct activation *activation, char *error_r,
+                     size_t error_size)
+{
+    char problem[768];
+    bool opened;
+    if (l->kind == CONF_BIND_SYSTEMD)
+        opened = take(e, l->systemd, activation, problem, sizeof(problem));
+    else if (l->kind == CONF_BIND_UNIX)
+        opened = endpoint_open_unix(e, ((const struct sockaddr_un *)&l->address)->sun_path, (mode_t)l->mode,
+                                    (int)l->backlog, problem, sizeof(problem)) &&
+                 fd_set_nonblocking(e->fd, true);
+    else
+        opened = endpoint_open_tcp(e, (const struct sockaddr *)&l->address, l->address_len, l->ipv6_only,
+                                   (int)l->backlog, problem, sizeof(problem));
+    if (!opened)
+        snprintf(error_r, error_size, "%s%s: %s", l->kind == CONF_BIND_SYSTEMD ? "systemd socket " : "",
+                 l->kind == CONF_BIND_SYSTEMD ? l->systemd : l->bind, problem);
+    return opened;
+}
+
+bool bindings_open(struct bindings *b, const struct conf *conf, struct activation *activation, char *error_r,
+                   size_t error_size)
+{
+    *b = (struct bindings){.conf = conf, .admin = ENDPOINT_NONE};
+    b->listeners = mem_alloc((conf->nlisteners + 1) * sizeof(b->listeners[0]));
+    for (size_t i = 0; i < conf->nlisteners; i++)
+        b->listeners[i] = ENDPOINT_NONE;
+    for (size_t i = 0; i < conf->nlisteners; i++) {
+        if (!open_one(&b->listeners[i], &conf->listeners[i], activation, error_r, error_size))
+            return false;
+    }
+    return conf->admin == NULL || open_one(&b->admin, conf->admin, activation, error_r, error_size);
+}
+
+void bindings_remove_files(struct bindings *b)
+{
+    for (size_t i = 0; b->listeners != NULL && i < b->conf->nlisteners; i++)
+        endpoint_remove_file(&b->listeners[i]);
+    endpoint_remove_file(&b->admin);
+}
+
+void bindings_close(struct bindings *b)
+{
+    if (b->listeners == NULL)
+        return;
+    bindings_remove_files(b);
+    for (size_t i = 0; i < b->conf->nlisteners; i++)
+        endpoint_close(&b->listeners[i]);
+    endpoint_close(&b->admin);
+    mem_free(&b->listeners);
+}
+
+void bindings_address(int fd, char *out, size_t size)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+        struct sockaddr_storage storage;
+    } address = {0};
+    socklen_t len = sizeof(address);
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (getsockname(fd, &address.any, &len) == -1) {
+        snprintf(out, size, "?");
+    } else if (address.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof(text));
+        snprintf(out, size, "%s:%u", text, ntohs(address.v4.sin_port));
+    } else if (address.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof(text));
+        snprintf(out, size, "[%s]:%u", text, ntohs(address.v6.sin6_port));
+    } else {
+        snprintf(out, size, "unix:%.*s", (int)sizeof(address.local.sun_path), address.local.sun_path);
+    }
+}
+
+void bindings_describe(const struct bindings *b, char *out, size_t size)
+{
+    size_t len = 0;
+    *out = '\0';
+    for (size_t i = 0; i < b->conf->nlisteners && len < size; i++) {
+        char address[160];
+        bindings_address(b->listeners[i].fd, address, sizeof(address));
+        len += (size_t)snprintf(out + len, size - len, "%s%s%s", i == 0 ? "" : ", ", address,
+                                b->conf->listeners[i].ncertificates > 0 ? " (TLS)" : "");
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control_server: the control socket: a JSON object a line each way (wire/command.h), for root and the supervisor's own
+ * user. Few connections at a time, short lines, a time limit on everything: nothing that a client does or leaves undone
+ * holds up the supervisor, or the next client for long. Supervisor.
+ */
+#ifndef BULKHEAD_SUPERVISOR_CONTROL_SERVER_H
+#define BULKHEAD_SUPERVISOR_CONTROL_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+struct ev_loop;
+struct control_server;
+
+#define CONTROL_CLIENTS_MAX 16
+
+struct control_handler {
+    /* Asks the front for its part of the status; false: there is none to ask. Answered with control_server_answer. */
+    bool (*ask_front)(void *arg, uint32_t number);
+    /* Appends the status page. front: its part, STR_NONE when it has not answered. */
+    void (*put_status)(void *arg, struct buf *out, struct str front);
+};
+
+/* fd: listening, borrowed */
+struct control_server *control_server_start(struct ev_loop *loop, int fd, const struct control_handler *handler,
+                                            void *arg);
+void control_server_stop(struct control_server **server);
+/* The front's part for the question of that number; of a question that nobody waits for any more, it is dropped. */
+void control_server_answer(struct control_server *server, uint32_t number, struct str front);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pool: the slots of one backend, and what the front must know of them: which workers are granted, which are lost, and
+ * whether the backend is down, that is, every slot's last start failed. Supervisor.
+ */
+#ifndef BULKHEAD_SUPERVISOR_POOL_H
+#define BULKHEAD_SUPERVISOR_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "supervisor/slot.h"
+
+struct conf;
+struct conf_backend;
+struct nursery;
+struct rundir;
+struct identity;
+
+/* Whom a pool tells. None of these may change the pool. */
+struct pool_listener {
+    void (*on_grant)(void *arg, const struct slot *s);
+    void (*on_lost)(void *arg, const struct slot *s);  /* was granted; s->why */
+    void (*on_state)(void *arg, const struct slot *s); /* any change */
+    void (*on_down)(void *arg, const struct pool *p);  /* p->down has changed */
+    void (*on_idle)(void *arg, const struct pool *p);  /* the last process has ended and none is to follow */
+};
+
+struct pool {
+    const struct conf_backend *conf;
+    unsigned index; /* in conf.backends */
+    const struct nursery *nursery;
+    const struct pool_listener *listener;
+    void *arg;
+    struct slot *slots; /* owned */
+    unsigned nslots, nopen;
+    bool down;
+    bool settled; /* every slot has once been ready, or failed to be */
+};
+
+/* What a pool is made from; all borrowed for the pool's life. */
+struct pool_options {
+    const struct conf *conf;
+    unsigned backend;
+    const struct nursery *nursery;
+    const struct pool_listener *listener;
+    void *arg;
+    const char *directory;        /* for the sockets */
+    const struct identity *front; /* who connects to them */
+};
+
+/* Makes the sockets, starts nothing. false with words; pool_close is fine then too. */
+bool pool_open(struct pool *p, const struct pool_options *options, char *error_r, size_t error_size);
+void pool_close(struct pool *p);
+/* one event for every slot */
+void pool_handle(struct pool *p, enum slot_event event);
+/* Says again what the pool's listener would know if it had listened from the start: for a new front. */
+void pool_retell(const struct pool *p);
+void pool_kill(struct pool *p, uint32_t slot, uint32_t generation, const char *why);
+unsigned pool_count(const struct pool *p, enum slot_state state);
+/* no process, and none to follow */
+bool pool_is_idle(const struct pool *p);
+
+/* slot.c: it has moved from `before` to s->state */
+void pool_on_slot(struct pool *p, struct slot *s, enum slot_state before);
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * supervisor: see supervisor.h. The objects, and who points to whom:
+ *
+ *   nursery       the loop, the guardian, /dev/null: what is needed to start a child; all who start one point to it
+ *   guardian      the process that cleans up should the supervisor be killed; knows process groups only
+ *   bindings      the listening sockets of the conf; the front is given them
+ *   rundir        the directory of the workers' sockets
+ *   pool, slot    a backend's workers, and each one's place: socket, process, probe, output; a slot points to its pool,
+ *                 the pool tells the supervisor by its listener
+ *   front_child   the front's process, and the channel to it; tells the supervisor by its listener
+ *   control_server, status_page    "bulkhead status"
+ *   logsink       the log's way out
+ *
+ * Pools and front do not know each other: this file carries what one says to the other. The end goes in steps: the
+ * front drains, then the workers are stopped, then the loop ends; a second signal makes each step an immediate one.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/conf.h"
+#include "diag/log.h"
+#include "supervisor/activation.h"
+#include "supervisor/bindings.h"
+#include "supervisor/control_server.h"
+#include "supervisor/front_child.h"
+#include "supervisor/guardian.h"
+#include "supervisor/logsink.h"
+#include "supervisor/nursery.h"
+#include "supervisor/pool.h"
+#include "supervisor/rundir.h"
+#include "supervisor/status_page.h"
+#include "supervisor/strays.h"
+#include "supervisor/supervisor.h"
+#include "wire/command.h"
+
+#define CONTROL_MODE    0600
+#define CONTROL_BACKLOG 64
+/* groups in the guardian's book besides the workers': the front's, and those that a child has entered before it failed
+ */
+#define GROUPS_MORE 8
+
+/* what it waits for */
+enum phase {
+    PHASE_RUNNING,  /* for a signal to stop */
+    PHASE_DRAINING, /* for the front to end */
+    PHASE_STOPPING  /* for the workers to end */
+};
+
+struct supervisor {
+    const struct conf *conf;
+    struct nursery nursery;
+    struct bindings bindings;
+    struct rundir rundir;
+    struct endpoint control;
+    struct control_server *control_server;
+    struct front_child front;
+    struct pool *pools; /* owned; parallel to conf.backends: those that run in the front have no slots */
+    size_t npools;
+    enum phase phase;
+    bool hurry;     /* do not wait for anybody any more */
+    bool announced; /* the lines for the human have been logged */
+    int exit_code;
+    int64_t started_us;
+    ev_signal terminate, interrupt, hang_up, reopen;
+};
+
+/* ---- between pools and front ------------------------------------------------------------------------------------ */
+
+static struct wire_control about(const struct slot *s, uint16_t type)
+{
+    return (struct wire_control){
+        .type = type, .backend = s->pool->index, .slot = s->index, .generation = s->generation, .pid = (int32_t)s->pid};
+}
+
+static void on_grant(void *arg, const struct slot *s)
+{
+    struct supervisor *sv = arg;
+    struct wire_control m = about(s, WIRE_GRANT);
+    m.count = worker_plan_concurrency(s->pool->conf);
+    m.text = str_of(s->endpoint.path);
+    front_child_send(&sv->front, &m);
+}
+
+static void on_lost(void *arg, const struct slot *s)
+{
+    struct supervisor *sv = arg;
+    struct wire_control m = about(s, WIRE_LOST);
+    m.text = str_of(s->why);
+    front_child_send(&sv->front, &m);
+}
+
+/* The front's status page has four words for what the table of slots knows more of. */
+static const char *word_for_front(enum slot_state state)
+{
+    switch (state) {
+    case SLOT_STARTING:
+    case SLOT_PROBING:
+        return "starting";
+    case SLOT_READY:
+        return "ready";
+    case SLOT_BACKOFF:
+        return "backoff";
+    default:
+        return "stopping";
+    }
+}
+
+static void on_state(void *arg, const struct slot *s)
+{
+    struct supervisor *sv = arg;
+    struct wire_control m = about(s, WIRE_WORKER);
+    m.count = slot_restarts(s);
+    m.text = str_of(word_for_front(s->state));
+    front_child_send(&sv->front, &m);
+}
+
+static void on_down(void *arg, const struct pool *p)
+{
+    struct supervisor *sv = arg;
+    struct wire_control m = {.type = WIRE_DOWN, .backend = p->index, .count = p->down};
+    if (p->down)
+        m.text = str_of(p->slots[0].why);
+    front_child_send(&sv->front, &m);
+}
+
+static void end_when_idle(struct supervisor *sv)
+{
+    for (size_t i = 0; i < sv->npools; i++) {
+        if (!pool_is_idle(&sv->pools[i]))
+            return;
+    }
+    ev_break(sv->nursery.loop, EVBREAK_ALL);
+}
+
+static void on_idle(void *arg, const struct pool *p)
+{
+    struct supervisor *sv = arg;
+    if (sv->phase == PHASE_STOPPING)
+        end_when_idle(sv);
+}
+
+static const struct pool_listener pool_listener = {
+    .on_grant = on_grant, .on_lost = on_lost, .on_state = on_state, .on_down = on_down, .on_idle = on_idle};
+
+static void announce(struct supervisor *sv)
+{
+    char addresses[1024];
+    if (sv->announced)
+        return;
+    sv->announced = true;
+    bindings_describe(&sv->bindings, addresses, sizeof(addresses));
+    log_write(LOG_LEVEL_INFO, "supervisor", "serving on %s", addresses);
+    if (sv->bindings.admin.fd != -1) {
+        bindings_address(sv->bindings.admin.fd, addresses, sizeof(addresses));
+        log_write(LOG_LEVEL_INFO, "supervisor", "admin (status, metrics, health) on %s", addresses);
+    }
+    log_write(LOG_LEVEL_INFO, "supervisor", "control socket %s: try `bulkhead status --control %s`", sv->conf->control,
+              sv->conf->control);
+}
+
+static void on_serving(void *arg)
+{
+    struct supervisor *sv = arg;
+    for (size_t i = 0; i < sv->npools; i++)
+        pool_retell(&sv->pools[i]);
+    announce(sv);
+}
+
+static void on_gone(void *arg)
+{
+    struct supervisor *sv = arg;
+    if (sv->phase != PHASE_RUNNING)
+        return;
+    for (size_t i = 0; i < sv->npools; i++)
+        pool_handle(&sv->pools[i], SLOT_FRONT_LOST);
+}
+
+static void on_off(void *arg)
+{
+    struct supervisor *sv = arg;
+    sv->phase = PHASE_STOPPING;
+    for (size_t i = 0; i < sv->npools; i++)
+        pool_handle(&sv->pools[i], sv->hurry ? SLOT_STOP_NOW : SLOT_STOP);
+    end_when_idle(sv);
+}
+
+static void on_useless(void *arg, const char *why)
+{
+    struct supervisor *sv = arg;
+    log_write(LOG_LEVEL_ERROR, "supervisor", "cannot start: %s", why);
+    sv->exit_code = 1;
+}
+
+static void on_kill(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, const char *why)
+{
+    struct supervisor *sv = arg;
+    if (backend < sv->npools)
+        pool_kill(&sv->pools[backend], slot, generation, why);
+}
+
+/* ---- the control socket ----------------------------------------------------------------------------------------- */
+
+static bool ask_front(void *arg, uint32_t number)
+{
+    struct supervisor *sv = arg;
+    const struct wire_control m = {.type = WIRE_STATUS_ASK, .count = number};
+    front_child_send(&sv->front, &m);
+    return front_child_is_serving(&sv->front);
+}
+
+static void put_status(void *arg, struct buf *out, struct str front)
+{
+    struct supervisor *sv = arg;
+    const struct status_page page = {
+        .conf = sv->conf, .front = &sv->front, .pools = sv->pools, .npools = sv->npools, .started_us = sv->started_us};
+    status_page_put(&page, out, front);
+}
+
+static const struct control_handler control_handler = {.ask_front = ask_front, .put_status = put_status};
+
+/* Reading anything else than sealed memory might wait. */
+static bool is_sealed_memory(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals != -1 && (seals & F_SEAL_WRITE) && (seals & F_SEAL_SHRINK);
+}
+
+static void on_status(void *arg, uint32_t number, int fd)
+{
+    struct supervisor *sv = arg;
+    size_t len;
+    char *text = is_sealed_memory(fd) ? fd_read_all(fd, WIRE_FRONT_STATUS_MAX, &len) : NULL;
+    if (text != NULL && wire_command_is_object((struct str){text, len})) {
+        wire_command_fold(text, len);
+        control_server_answer(sv->control_server, number, (struct str){text, len});
+    } else {
+        log_limited(LOG_LEVEL_WARNING, "supervisor", "the front's status page cannot be read");
+        control_server_answer(sv->control_server, number, STR_NONE);
+    }
+    free(text);
+}
+
+static const struct front_listener front_listener = {.on_serving = on_serving,
+                                                     .on_gone = on_gone,
+                                                     .on_off = on_off,
+                                                     .on_useless = on_useless,
+                                                     .on_kill = on_kill,
+                                                     .on_status = on_status};
+
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
+
+static void stop_at_once(struct supervisor *sv)
+{
+    sv->hurry = true;
+    if (sv->phase == PHASE_DRAINING) {
+        front_child_stop(&sv->front);
+        return;
+    }
+    for (size_t i = 0; i < sv->npools; i++)
+        pool_handle(&sv->pools[i], SLOT_STOP_NOW);
+}
+
+static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int events)
+{
+    struct supervisor *sv = w->data;
+    if (sv->phase != PHASE_RUNNING) {
+        log_write(LOG_LEVEL_INFO, "supervisor", "%s again: stopping at once", sigabbrev_np(w->signum));
+        stop_at_once(sv);
+        return;
+    }
+    log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; requests in progress have %.3g s (drain_timeout)",
+              sigabbrev_np(w->signum), (double)sv->conf->drain_timeout / 1e6);
+    sv->phase = PHASE_DRAINING;
+    bindings_close(&sv->bindings); /* the front closes its copies: from then on connections are refused */
+    front_child_drain(&sv->front);
+}
+
+static void on_hang_up(struct ev_loop *loop, ev_signal *w, int events)
+{
+    log_write(LOG_LEVEL_INFO, "supervisor",
+              "HUP: reload is not supported by this version; stop and start to change the conf");
+}
+
+/* The process's own log, when it goes to a file. */
+static bool open_log_target(const struct conf *conf)
+{
+    const char *target = conf->log.target;
+    if (target == NULL || strcmp(target, "stderr") == 0)
+        return true;
+    int fd = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    if (fd == -1 || dup2(fd, STDERR_FILENO) == -1) {
+        log_write(LOG_LEVEL_ERROR, "supervisor", "cannot open log target '%s': %s", target, strerror(errno));
+        fd_close(&fd);
+        return false;
+    }
+    fd_close(&fd);
+    return true;
+}
+
+static void on_reopen(struct ev_loop *loop, ev_signal *w, int events)
+{
+    struct supervisor *sv = w->data;
+    open_log_target(sv->conf);
+    logsink_start(loop);
+    front_child_reopen_logs(&sv->front);
+    log_write(LOG_LEVEL_INFO, "supervisor", "USR1: log files opened anew");
+}
+
+static void watch_signal(struct supervisor *sv, ev_signal *w, int signal,
+                         void (*callback)(struct ev_loop *loop, ev_signal *w, int events))
+{
+    ev_signal_init(w, callback, signal);
+    w->data = sv;
+    ev_signal_start(sv->nursery.loop, w);
+}
+
+static void watch_signals(struct supervisor *sv)
+{
+    watch_signal(sv, &sv->terminate, SIGTERM, on_stop_signal);
+    watch_signal(sv, &sv->interrupt, SIGINT, on_stop_signal);
+    watch_signal(sv, &sv->hang_up, SIGHUP, on_hang_up);
+    watch_signal(sv, &sv->reopen, SIGUSR1, on_reopen);
+}
+
+static void unwatch_signals(struct supervisor *sv)
+{
+    ev_signal_stop(sv->nursery.loop, &sv->terminate);
+    ev_signal_stop(sv->nursery.loop, &sv->interrupt);
+    ev_signal_stop(sv->nursery.loop, &sv->hang_up);
+    ev_signal_stop(sv->nursery.loop, &sv->reopen);
+}
+
+/* ---- start and end ---------------------------------------------------------------------------------------------- */
+
+/* What this process inherited and does not want to pass on, or to be ruled by. Orphans of workers become its children,
+ * so that they are reaped. */
+static void settle_in(struct supervisor *sv)
+{
+    const struct rlimit no_core = {0, 0};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    setrlimit(RLIMIT_CORE, &no_core);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    sv->nursery.umask = umask(0077);
+    sv->started_us = clock_us();
+}
+
+/* In the guardian: the supervisor is dead. */
+static void clear_away(void *arg)
+{
+    struct supervisor *sv = arg;
+    strays_kill(sv->rundir.path);
+    bindings_remove_files(&sv->bindings);
+    endpoint_remove_file(&sv->control);
+    rundir_remove(&sv->rundir);
+}
+
+static bool open_pools(struct supervisor *sv, char *error_r, size_t error_size)
+{
+    struct pool_options options = {.conf = sv->conf,
+                                   .nursery = &sv->nursery,
+                                   .listener = &pool_listener,
+                                   .arg = sv,
+                                   .directory = sv->rundir.path,
+                                   .front = &sv->front.identity};
+    char problem[512];
+    sv->pools = mem_zalloc((sv->conf->nbackends + 1) * sizeof(sv->pools[0]));
+    for (; sv->npools < sv->conf->nbackends; sv->npools++) {
+        options.backend = (unsigned)sv->npools;
+        if (!pool_open(&sv->pools[sv->npools], &options, problem, sizeof(problem))) {
+            snprintf(error_r, error_size, "backend %s: %s", sv->conf->backends[sv->npools].name, problem);
+            sv->npools++; /* it may have opened some of its slots */
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_control(struct supervisor *sv, char *error_r, size_t error_size)
+{
+    char problem[512];
+    if (endpoint_open_unix(&sv->control, sv->conf->control, CONTROL_MODE, CONTROL_BACKLOG, problem, sizeof(problem)) &&
+        fd_set_nonblocking(sv->control.fd, true))
+        return true;
+    snprintf(error_r, error_size, "control socket '%s': %s (`control` in the conf, or --control)", sv->conf->control,
+             problem);
+    return false;
+}
+
+static bool start_guardian(struct supervisor *sv, char *error_r, size_t error_size)
+{
+    size_t groups = GROUPS_MORE;
+    for (size_t i = 0; i < sv->npools; i++)
+        groups += 2 * sv->pools[i].nopen;
+    sv->nursery.guardian = guardian_start(sv->nursery.loop, groups, clear_away, sv);
+    if (sv->nursery.guardian != NULL)
+        return true;
+    snprintf(error_r, error_size, "cannot start the guardian: %s", strerror(errno));
+    return false;
+}
+
+/* Everything that can be refused, before anything is started. */
+static bool acquire(struct supervisor *sv, struct activation *activation, char *error_r, size_t error_size)
+{
+    const struct front_options front = {
+        .nursery = &sv->nursery, .conf = sv->conf, .bindings = &sv->bindings, .listener = &front_listener, .arg = sv};
+    sv->nursery.loop = ev_default_loop(EVFLAG_AUTO);
+    sv->nursery.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (sv->nursery.loop == NULL || sv->nursery.null == -1) {
+        snprintf(error_r, error_size, "no event loop or no /dev/null: %s", strerror(errno));
+        return false;
+    }
+    return front_child_open(&sv->front, &front, error_r, error_size) &&
+           bindings_open(&sv->bindings, sv->conf, activation, error_r, error_size) &&
+           rundir_open(&sv->rundir, sv->conf->runtime_directory, error_r, error_size) &&
+           open_pools(sv, error_r, error_size) && open_control(sv, error_r, error_size) &&
+           start_guardian(sv, error_r, error_size);
+}
+
+static void release(struct supervisor *sv)
+{
+    control_server_stop(&sv->control_server);
+    front_child_close(&sv->front);
+    while (sv->npools > 0)
+        pool_close(&sv->pools[--sv->npools]);
+    mem_free(&sv->pools);
+    if (sv->nursery.guardian != NULL)
+        strays_kill(sv->rundir.path);
+    endpoint_close(&sv->control);
+    bindings_close(&sv->bindings);
+    rundir_remove(&sv->rundir);
+    guardian_dismiss(&sv->nursery.guardian);
+    logsink_stop();
+    fd_close(&sv->nursery.null);
+    if (sv->nursery.loop != NULL)
+        ev_loop_destroy(sv->nursery.loop);
+}
+
+static void start_all(struct supervisor *sv)
+{
+    sv->control_server = control_server_start(sv->nursery.loop, sv->control.fd, &control_handler, sv);
+    front_child_start(&sv->front);
+    for (size_t i = 0; i < sv->npools; i++)
+        pool_handle(&sv->pools[i], SLOT_START);
+}
+
+int supervisor_run(const struct conf *conf)
+{
+    struct supervisor sv = {.conf = conf, .nursery.null = -1, .control = ENDPOINT_NONE, .rundir.lock = -1};
+    struct activation *activation = mem_zalloc(sizeof(*activation));
+    char error[1024] = "";
+    log_init("supervisor", (enum log_level)conf->log.level, conf->log.format == CONF_LOG_JSON);
+    activation_init(activation);
+    settle_in(&sv);
+    bool acquired = open_log_target(conf) && acquire(&sv, activation, error, sizeof(error));
+    size_t unused = activation_close_rest(activation);
+    mem_free(&activation);
+    if (!acquired) {
+        if (error[0] != '\0')
+            log_write(LOG_LEVEL_ERROR, "supervisor", "%s", error);
+        release(&sv);
+        return 1;
+    }
+    if (unused > 0)
+        log_write(LOG_LEVEL_WARNING, "supervisor", "%zu sockets of the service manager are named by no listener",
+                  unused);
+    logsink_start(sv.nursery.loop);
+    watch_signals(&sv);
+    start_all(&sv);
+    ev_run(sv.nursery.loop, 0);
+    unwatch_signals(&sv);
+    log_write(LOG_LEVEL_INFO, "supervisor", "stopped");
+    release(&sv);
+    return sv.exit_code;
+}
