@@ -88,7 +88,7 @@ struct conf *conf_build(const struct conf_text *text, struct buf *problems)
     struct node *include = root == NULL ? NULL : node_member(root, "include");
     if (include != NULL)
         problems_key_error(&found, include, "works in a file only");
-    struct conf *conf = grow(text->name, root, text->system, &found);
+    struct conf *conf = grow(text->path != NULL ? text->path : text->name, root, text->system, &found);
     problems_write(&found, problems);
     region_free(&notes);
     return conf;

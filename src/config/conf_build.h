@@ -15,6 +15,7 @@ struct conf;
 
 struct conf_text {
     const char *name;      /* in messages */
+    const char *path;      /* the tree's; NULL: the name */
     const char *directory; /* absolute, for relative file names; NULL: that of `name` */
     struct str text;
     bool generated; /* written by bulkhead: messages name no place */

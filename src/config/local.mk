@@ -14,6 +14,7 @@ libconfig_a_SOURCES = \
   src/config/keys.h src/config/keys.c \
   src/config/nearest.h src/config/nearest.c \
   src/config/node.h src/config/node.c \
+  src/config/oneline.h src/config/oneline.c \
   src/config/paths.h src/config/paths.c \
   src/config/problems.h src/config/problems.c \
   src/config/region.h src/config/region.c \
