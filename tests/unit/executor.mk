@@ -1,10 +1,26 @@
 # unit tests of the room executor, and of upstream's connections, on a real event loop of the library
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_crew
+check_PROGRAMS += tests/unit/test_crew tests/unit/test_crew_native tests/unit/test_crew_threads tests/unit/test_proxy \
+  tests/unit/test_inloop
 EXECUTOR_TEST_LIBS = libexecutor.a libupstream.a libwire.a libcall.a libdiag.a libbase.a $(H2O_LIBS) $(OPENSSL_LIBS) \
   $(CMOCKA_LIBS)
-tests_unit_test_crew_SOURCES = tests/unit/test_crew.c tests/unit/rig.c tests/unit/rig.h
+RIG = tests/unit/rig.c tests/unit/rig.h
+CREW_RIG = tests/unit/crew_rig.c tests/unit/crew_rig.h $(RIG)
+tests_unit_test_crew_SOURCES = tests/unit/test_crew.c $(CREW_RIG)
 tests_unit_test_crew_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
 tests_unit_test_crew_LDADD = $(EXECUTOR_TEST_LIBS)
-TESTS += tests/unit/test_crew
+tests_unit_test_crew_native_SOURCES = tests/unit/test_crew_native.c $(CREW_RIG)
+tests_unit_test_crew_native_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
+tests_unit_test_crew_native_LDADD = $(EXECUTOR_TEST_LIBS)
+tests_unit_test_crew_threads_SOURCES = tests/unit/test_crew_threads.c $(RIG)
+tests_unit_test_crew_threads_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
+tests_unit_test_crew_threads_LDADD = $(EXECUTOR_TEST_LIBS)
+tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c $(RIG)
+tests_unit_test_proxy_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
+tests_unit_test_proxy_LDADD = $(EXECUTOR_TEST_LIBS)
+tests_unit_test_inloop_SOURCES = tests/unit/test_inloop.c $(RIG)
+tests_unit_test_inloop_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
+tests_unit_test_inloop_LDADD = $(EXECUTOR_TEST_LIBS)
+TESTS += tests/unit/test_crew tests/unit/test_crew_native tests/unit/test_crew_threads tests/unit/test_proxy \
+  tests/unit/test_inloop
 endif

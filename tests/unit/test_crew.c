@@ -15,100 +15,10 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
-#include "executor/crew.h"
-#include "rig.h"
+#include "crew_rig.h"
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define MS 1000
-
-/* ---- a crew with one loop and what it says ---------------------------------------------------------------------- */
-
-struct fixture {
-    struct rig rig;
-    struct crew_options options;
-    struct executor *ex;
-    struct backend backends[2];
-    unsigned slots;          /* as last announced */
-    int kills;
-    unsigned killed_slot;
-    uint32_t killed_generation;
-    char why[32];
-    const struct probe *watched; /* its dones when slots were announced last */
-    int dones_at_announcement;
-};
-
-static void on_slots(struct executor *ex, unsigned slots, void *arg)
-{
-    struct fixture *f = arg;
-    (void)ex;
-    f->slots = slots;
-    f->dones_at_announcement = f->watched != NULL ? f->watched->dones : -1;
-}
-
-static void on_kill(struct executor *ex, unsigned slot, uint32_t generation, const char *why, void *arg)
-{
-    struct fixture *f = arg;
-    (void)ex;
-    f->kills++;
-    f->killed_slot = slot;
-    f->killed_generation = generation;
-    snprintf(f->why, sizeof(f->why), "%s", why);
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = mem_zalloc(sizeof(*f));
-    rig_init(&f->rig, 0);
-    f->options = (struct crew_options){
-        .backend = "shop",
-        .run = CALL_CLASS_WORKERS,
-        .protocol = CREW_HTTP,
-        .loops = 1,
-        .connect_timeout_us = 2000 * MS,
-        .first_byte_timeout_us = -1,
-        .idle_timeout_us = 60000 * MS,
-        .keep_alive_us = 60000 * MS,
-        .response_head_max = 65536,
-        .response_fields_max = 100,
-        .response_interim_max = 10,
-    };
-    *state = f;
-    return 0;
-}
-
-static void enlist(struct fixture *f)
-{
-    f->ex = crew_create(&f->options);
-    f->ex->on_slots = on_slots;
-    f->ex->on_slots_arg = f;
-    f->ex->kill_worker = on_kill;
-    f->ex->kill_worker_arg = f;
-}
-
-/* a crew of one worker that runs the script */
-static struct backend *man(struct fixture *f, backend_script script)
-{
-    enlist(f);
-    backend_start(&f->backends[0], script);
-    crew_grant(f->ex, 0, 1, getpid(), 1, f->backends[0].path);
-    assert_int_equal(f->slots, 1);
-    return &f->backends[0];
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    f->ex->ops->free(f->ex);
-    rig_settle(&f->rig);
-    for (size_t i = 0; i < 2; i++)
-        if (f->backends[i].address_len != 0)
-            backend_stop(&f->backends[i]);
-    rig_destroy(&f->rig);
-    free(f);
-    return 0;
-}
 
 static void run(struct fixture *f, struct probe *p, const char *method)
 {
@@ -147,7 +57,7 @@ static void serve_two_connections(struct backend *b)
 static void calls_share_a_connection(void **state)
 {
     struct fixture *f = *state;
-    struct backend *b = man(f, serve_connection);
+    struct backend *b = crew_rig_man(f, serve_connection);
     for (int i = 0; i < 3; i++)
         run_well(f, "POST");
     assert_int_equal(atomic_load(&b->accepted), 1);
@@ -169,7 +79,7 @@ static void answer_comes_byte_by_byte(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_pieces);
+    crew_rig_man(f, script_pieces);
     run(f, &p, "GET");
     probe_expect(&p, REASON_NONE);
     assert_int_equal(p.status, 201);
@@ -192,7 +102,7 @@ static void body_may_end_by_close(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_until_close);
+    crew_rig_man(f, script_until_close);
     run(f, &p, "GET");
     probe_expect(&p, REASON_NONE);
     assert_string_equal(buf_z(&p.body), "all of it");
@@ -215,7 +125,7 @@ static void head_has_no_body(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    struct backend *b = man(f, script_head);
+    struct backend *b = crew_rig_man(f, script_head);
     run(f, &p, "HEAD");
     probe_expect(&p, REASON_NONE);
     assert_int_equal(p.content_length, 1000);
@@ -242,7 +152,7 @@ static void big_request_body_arrives_whole(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_big_body);
+    crew_rig_man(f, script_big_body);
     char *body = mem_alloc(BIG);
     memset(body, 'm', BIG);
     body[0] = 'a';
@@ -281,7 +191,7 @@ static void full_sink_stops_the_reading(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_flood);
+    crew_rig_man(f, script_flood);
     probe_init(&p, &f->rig, f->ex, "GET", "/flood");
     p.room = 100000;
     probe_start(&p);
@@ -317,7 +227,7 @@ static void early_answer_counts_and_costs_the_connection(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    struct backend *b = man(f, script_early);
+    struct backend *b = crew_rig_man(f, script_early);
     char *body = mem_zalloc(BIG);
     probe_init(&p, &f->rig, f->ex, "POST", "/big");
     probe_set_body(&p, body, BIG);
@@ -342,7 +252,7 @@ static void answer_of_a_peer_that_closed_while_we_wrote_counts(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_early_and_gone);
+    crew_rig_man(f, script_early_and_gone);
     char *body = mem_zalloc(BIG);
     probe_init(&p, &f->rig, f->ex, "POST", "/big");
     probe_set_body(&p, body, BIG);
@@ -370,7 +280,7 @@ static void expect_garbage(struct fixture *f, const char *answer, const char *wo
 {
     struct probe p;
     f->backends[0].arg = answer;
-    man(f, script_bad);
+    crew_rig_man(f, script_bad);
     run(f, &p, "GET");
     probe_expect(&p, REASON_UPSTREAM_GARBAGE);
     assert_non_null(strstr(p.detail, words));
@@ -397,7 +307,7 @@ static void capital_chunked_is_understood(void **state)
     struct fixture *f = *state;
     struct probe p;
     f->backends[0].arg = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
-    man(f, script_bad);
+    crew_rig_man(f, script_bad);
     run(f, &p, "GET");
     probe_expect(&p, REASON_NONE);
     assert_string_equal(buf_z(&p.body), "ok");
@@ -426,7 +336,7 @@ static void endless_head_is_cut_at_the_limit(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_endless_head);
+    crew_rig_man(f, script_endless_head);
     run(f, &p, "GET");
     probe_expect(&p, REASON_UPSTREAM_GARBAGE);
     assert_non_null(strstr(p.detail, "limit"));
@@ -446,7 +356,7 @@ static void script_more_than_asked(struct backend *b)
 static void bytes_behind_the_answer_cost_the_connection(void **state)
 {
     struct fixture *f = *state;
-    struct backend *b = man(f, script_more_than_asked);
+    struct backend *b = crew_rig_man(f, script_more_than_asked);
     run_well(f, "GET");
     run_well(f, "GET");
     assert_int_equal(atomic_load(&b->accepted), 2);
@@ -465,7 +375,7 @@ static void half_an_answer_is_worker_lost_and_not_repeated(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_half);
+    crew_rig_man(f, script_half);
     run(f, &p, "GET");
     probe_expect(&p, REASON_WORKER_LOST);
     assert_int_equal(p.heads, 1);
@@ -489,7 +399,7 @@ static void idempotent_call_is_repeated(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_close_unanswered);
+    crew_rig_man(f, script_close_unanswered);
     run(f, &p, "GET");
     probe_expect(&p, REASON_NONE);
     assert_int_equal(p.call.attempts, 2);
@@ -500,7 +410,7 @@ static void other_call_is_not_repeated(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_close_unanswered);
+    crew_rig_man(f, script_close_unanswered);
     run(f, &p, "POST");
     probe_expect(&p, REASON_WORKER_LOST);
     assert_int_equal(p.call.attempts, 1);
@@ -521,7 +431,7 @@ static void call_is_repeated_only_once(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_close_both);
+    crew_rig_man(f, script_close_both);
     run(f, &p, "GET");
     probe_expect(&p, REASON_WORKER_LOST);
     assert_int_equal(p.call.attempts, 2);
@@ -532,7 +442,7 @@ static void repeated_on_another_worker_if_one_is_free(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    enlist(f);
+    crew_rig_enlist(f);
     backend_start(&f->backends[0], serve_connection);
     backend_start(&f->backends[1], script_close_both);
     crew_grant(f->ex, 0, 1, getpid(), 1, f->backends[0].path);
@@ -561,7 +471,7 @@ static void refused_is_worker_lost_after_a_second_try(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    enlist(f);
+    crew_rig_enlist(f);
     crew_grant(f->ex, 0, 1, getpid(), 1, "/nonexistent/worker.sock");
     run(f, &p, "POST"); /* nothing was sent, so this may be repeated, too */
     probe_expect(&p, REASON_WORKER_LOST);
@@ -585,7 +495,7 @@ static void connection_closed_between_calls_is_noticed(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_close_between);
+    crew_rig_man(f, script_close_between);
     run_well(f, "GET");
     rig_settle(&f->rig);
     run(f, &p, "POST");
@@ -597,7 +507,7 @@ static void connection_closed_between_calls_is_noticed(void **state)
 static void post_does_not_trust_an_old_connection(void **state)
 {
     struct fixture *f = *state;
-    struct backend *b = man(f, serve_two_connections);
+    struct backend *b = crew_rig_man(f, serve_two_connections);
     run_well(f, "GET");
     rig_skip(&f->rig, 1500 * MS);
     run_well(f, "GET");
@@ -610,7 +520,7 @@ static void post_does_not_trust_an_old_connection(void **state)
 static void idle_connection_is_closed_in_time(void **state)
 {
     struct fixture *f = *state;
-    struct backend *b = man(f, serve_two_connections);
+    struct backend *b = crew_rig_man(f, serve_two_connections);
     run_well(f, "GET");
     rig_skip(&f->rig, 61000 * MS);
     rig_settle(&f->rig);
@@ -631,7 +541,7 @@ static void script_keep_alive_2s(struct backend *b)
 static void peers_keep_alive_time_is_kept(void **state)
 {
     struct fixture *f = *state;
-    struct backend *b = man(f, script_keep_alive_2s);
+    struct backend *b = crew_rig_man(f, script_keep_alive_2s);
     run_well(f, "GET");
     rig_skip(&f->rig, 1900 * MS);
     run_well(f, "GET");
@@ -658,7 +568,7 @@ static void full_backlog_is_waited_for(void **state)
     struct fixture *f = *state;
     struct probe p;
     int fds[8];
-    struct backend *b = man(f, NULL);
+    struct backend *b = crew_rig_man(f, NULL);
     int n = fill_backlog(b, fds, 8);
     assert_true(n < 8);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
@@ -682,7 +592,7 @@ static void full_backlog_ends_by_the_connect_timeout(void **state)
     struct probe p;
     int fds[8];
     f->options.connect_timeout_us = 30 * MS;
-    struct backend *b = man(f, NULL);
+    struct backend *b = crew_rig_man(f, NULL);
     int n = fill_backlog(b, fds, 8);
     run(f, &p, "GET");
     probe_expect(&p, REASON_DEADLINE);
@@ -706,7 +616,7 @@ static void deadline_kills_the_worker_and_holds_the_slot(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    man(f, script_silent);
+    crew_rig_man(f, script_silent);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     f->watched = &p;
     probe_start(&p);
@@ -733,7 +643,7 @@ static void late_first_byte_is_a_deadline(void **state)
     struct fixture *f = *state;
     struct probe p;
     f->options.first_byte_timeout_us = 20 * MS;
-    man(f, script_silent);
+    crew_rig_man(f, script_silent);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     probe_start(&p);
     rig_until(&f->rig, &p.ends);
@@ -760,7 +670,7 @@ static void stalled_answer_is_a_deadline(void **state)
     struct fixture *f = *state;
     struct probe p;
     f->options.idle_timeout_us = 20 * MS;
-    man(f, script_stalls);
+    crew_rig_man(f, script_stalls);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     probe_start(&p);
     rig_until(&f->rig, &p.ends);
@@ -785,7 +695,7 @@ static void work_of_a_departed_client_is_finished(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    struct backend *b = man(f, script_when_told);
+    struct backend *b = crew_rig_man(f, script_when_told);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     probe_start(&p);
     rig_settle(&f->rig);
@@ -817,7 +727,7 @@ static void body_of_a_departed_client_is_sent_to_its_end(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    struct backend *b = man(f, script_reads_slowly);
+    struct backend *b = crew_rig_man(f, script_reads_slowly);
     char *body = mem_zalloc(BIG);
     probe_init(&p, &f->rig, f->ex, "POST", "/big");
     probe_set_body(&p, body, BIG);
@@ -837,7 +747,7 @@ static void kill_on_abandon_kills(void **state)
     struct fixture *f = *state;
     struct probe p;
     f->options.kill_on_abandon = true;
-    man(f, script_silent);
+    crew_rig_man(f, script_silent);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     probe_start(&p);
     rig_settle(&f->rig);
@@ -862,7 +772,7 @@ static void script_serve_abandoned(struct backend *b)
 static void abandon_inside(struct fixture *f, enum probe_moment moment, enum executor_why why)
 {
     struct probe p;
-    man(f, script_serve_abandoned);
+    crew_rig_man(f, script_serve_abandoned);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     p.abandons_at = moment;
     p.abandons_why = why;
@@ -905,7 +815,7 @@ static void call_without_seat_waits_its_turn(void **state)
 {
     struct fixture *f = *state;
     struct probe p[3];
-    struct backend *b = man(f, script_when_told);
+    struct backend *b = crew_rig_man(f, script_when_told);
     for (int i = 0; i < 3; i++) {
         probe_init(&p[i], &f->rig, f->ex, "GET", "/x");
         probe_start(&p[i]);
@@ -929,7 +839,7 @@ static void promised_seat_of_an_abandoned_call_goes_on(void **state)
 {
     struct fixture *f = *state;
     struct probe p[3];
-    man(f, serve_connection);
+    crew_rig_man(f, serve_connection);
     for (int i = 0; i < 3; i++) {
         probe_init(&p[i], &f->rig, f->ex, "GET", "/x");
         probe_start(&p[i]);
@@ -948,7 +858,7 @@ static void waiting_call_is_served_by_a_granted_worker(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    enlist(f);
+    crew_rig_enlist(f);
     probe_init(&p, &f->rig, f->ex, "GET", "/x");
     probe_start(&p);
     rig_settle(&f->rig);
@@ -965,7 +875,7 @@ static void lost_worker_ends_its_calls_with_their_connections(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    struct backend *b = man(f, script_when_told);
+    struct backend *b = crew_rig_man(f, script_when_told);
     probe_init(&p, &f->rig, f->ex, "POST", "/x");
     f->watched = &p;
     probe_start(&p);
@@ -986,7 +896,7 @@ static void call_on_a_process_that_is_gone_ends_in_time(void **state)
 {
     struct fixture *f = *state;
     struct probe p;
-    enlist(f);
+    crew_rig_enlist(f);
     backend_start(&f->backends[0], script_silent); /* keeps the connection, as a child of the dead would */
     pid_t pid = fork();
     if (pid == 0)
@@ -1017,7 +927,7 @@ static void status_names_the_running_call(void **state)
     struct fixture *f = *state;
     struct probe p;
     struct executor_row row = {0};
-    struct backend *b = man(f, script_when_told);
+    struct backend *b = crew_rig_man(f, script_when_told);
     probe_init(&p, &f->rig, f->ex, "GET", "/report");
     probe_start(&p);
     rig_settle(&f->rig);
@@ -1048,7 +958,7 @@ static void seats_of_a_condemned_worker_are_withdrawn(void **state)
 {
     struct fixture *f = *state;
     struct probe p, q;
-    enlist(f);
+    crew_rig_enlist(f);
     backend_start(&f->backends[0], script_two_silent);
     backend_start(&f->backends[1], serve_connection);
     crew_grant(f->ex, 0, 1, getpid(), 2, f->backends[0].path);
@@ -1081,7 +991,7 @@ static void connection_goes_from_loop_to_loop(void **state)
     struct probe p;
     rig_init(&second, 1);
     f->options.loops = 2;
-    struct backend *b = man(f, serve_connection);
+    struct backend *b = crew_rig_man(f, serve_connection);
     for (int i = 0; i < 4; i++) {
         struct rig *r = i % 2 == 0 ? &f->rig : &second;
         probe_init(&p, r, f->ex, "POST", "/x");
@@ -1098,7 +1008,7 @@ static void parked_connection_that_was_closed_is_not_used(void **state)
     struct fixture *f = *state;
     struct probe p;
     f->options.loops = 2;
-    struct backend *b = man(f, script_close_between);
+    struct backend *b = crew_rig_man(f, script_close_between);
     run_well(f, "POST");
     /* nobody watches a parked connection; wait until the backend waits for the next one */
     while (atomic_load(&b->accepted) < 1)
@@ -1116,7 +1026,7 @@ static void seat_is_passed_to_a_call_of_another_loop(void **state)
     struct probe p, q;
     rig_init(&second, 1);
     f->options.loops = 2;
-    struct backend *b = man(f, script_when_told);
+    struct backend *b = crew_rig_man(f, script_when_told);
     probe_init(&p, &f->rig, f->ex, "GET", "/p");
     probe_init(&q, &second, f->ex, "GET", "/q");
     probe_start(&p);
@@ -1132,7 +1042,7 @@ static void seat_is_passed_to_a_call_of_another_loop(void **state)
     rig_destroy(&second);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, crew_rig_setup, crew_rig_teardown)
 
 int main(void)
 {
