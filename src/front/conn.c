@@ -23,6 +23,7 @@
 #include "diag/log.h"
 #include "front/cidr.h"
 #include "front/generation.h"
+#include "front/guard.h"
 #include "front/listener.h"
 #include "front/peers.h"
 #include "front/setup.h"
@@ -223,6 +224,7 @@ void conn_request_begin(struct conn *c, h2o_req_t *req)
         c->is_http2 = true;
         return;
     }
+    guard_set_persistence(req);
     int64_t most = c->thread->generation->conf->limits.requests_per_connection;
     if (c->thread->draining || (most > 0 && c->requests >= (uint64_t)most))
         req->http1_is_persistent = 0;

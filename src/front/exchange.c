@@ -914,6 +914,8 @@ static void on_library_refused(h2o_req_t *req, enum reason reason, size_t body_b
                         .received_us = now_us};
     door_count(&thread->counters.requests);
     door_count(&thread->counters.responses_by_class[(unsigned)req->res.status / 100 % 6]);
+    if (is_http1(req))
+        conn_linger(conn); /* it refuses bodies that have not come whole */
     log_answer(&a, reason, req->res.status, body_bytes);
 }
 

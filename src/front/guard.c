@@ -269,8 +269,7 @@ static enum reason refuse_http1(h2o_req_t *req, const struct refusal *why, const
     return why->reason;
 }
 
-/* The library reads the last Connection field only, and any option but keep-alive as the end of the connection. */
-static void set_persistence(h2o_req_t *req)
+void guard_set_persistence(h2o_req_t *req)
 {
     bool keep_alive = req->version >= 0x101, close = false, any = false;
     for (ssize_t at = -1; (at = h2o_find_header(&req->headers, H2O_TOKEN_CONNECTION, at)) != -1; any = true) {
@@ -292,7 +291,6 @@ static enum reason http1_verdict(h2o_req_t *req, const char **detail_r)
     chunked_verdict.why = NULL;
     if (why != NULL)
         return refuse_http1(req, why, detail_r);
-    set_persistence(req);
     return REASON_NONE;
 }
 

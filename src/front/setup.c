@@ -165,15 +165,6 @@ static void set_socket_options(int fd, const struct conf *conf)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
 }
 
-/* the directory that relative file names of the conf are relative to */
-static char *conf_directory(const struct conf *conf)
-{
-    const char *slash = conf->path != NULL ? strrchr(conf->path, '/') : NULL;
-    if (slash == NULL)
-        return mem_strdup(".");
-    return mem_strdup_str((struct str){(char *)conf->path, slash == conf->path ? 1 : (size_t)(slash - conf->path)});
-}
-
 static bool add_listener(struct setup *setup, const struct conf_listener *conf, bool is_admin, int fd, char *error,
                          size_t error_size)
 {
@@ -187,9 +178,7 @@ static bool add_listener(struct setup *setup, const struct conf_listener *conf, 
     listener->kind = is_admin ? SETUP_KIND_ADMIN : conf->http2 ? SETUP_KIND_CLIENT_HTTP2 : SETUP_KIND_CLIENT;
     if (conf->ncertificates != 0) {
         char why[512];
-        char *directory = conf_directory(setup->conf);
-        listener->tls = tls_context_create(conf, directory, why, sizeof why);
-        mem_free(&directory);
+        listener->tls = tls_context_create(conf, why, sizeof why);
         if (listener->tls == NULL) {
             snprintf(error, error_size, "listener %s: %s", name, why);
             return false;

@@ -216,7 +216,14 @@ static void put_connections(struct buf *out)
     put_number(out, "open", SUM(connections_open));
     put_number(out, "accepted", SUM(connections_accepted));
     put_number(out, "refused", SUM(connections_refused));
-    buf_append_char(out, '}');
+    put_key(out, "cut");
+    buf_append_char(out, '{');
+    for (unsigned why = 0; why < CONN_CUT_COUNT; why++) {
+        uint64_t n = sum(offsetof(struct front_counters, cut) + why * sizeof(_Atomic uint64_t));
+        if (n != 0)
+            put_number(out, conn_cut_word((enum conn_cut)why), (int64_t)n);
+    }
+    buf_append(out, "}}", 2);
 }
 
 void status_json(struct generation *g, struct buf *out)

@@ -202,11 +202,6 @@ static void explain(const char *what, const char *file, char *error, size_t erro
     ERR_clear_error();
 }
 
-static char *resolve(const char *directory, const char *file)
-{
-    return file[0] == '/' ? mem_strdup(file) : mem_printf("%s/%s", directory, file);
-}
-
 static bool load_files(SSL_CTX *ctx, const char *certificate, const char *key, char *error, size_t error_size)
 {
     ERR_clear_error();
@@ -225,28 +220,23 @@ static bool load_files(SSL_CTX *ctx, const char *certificate, const char *key, c
     return true;
 }
 
-static SSL_CTX *create_with_files(const struct conf_certificate *files, bool http2, const char *directory, char *error,
-                                  size_t error_size)
+static SSL_CTX *create_with_files(const struct conf_certificate *files, bool http2, char *error, size_t error_size)
 {
     SSL_CTX *ctx = create_bare(http2);
     if (ctx == NULL) {
         explain("TLS for", files->certificate, error, error_size);
         return NULL;
     }
-    char *certificate = resolve(directory, files->certificate);
-    char *key = resolve(directory, files->key);
-    bool loaded = load_files(ctx, certificate, key, error, error_size);
-    mem_free(&certificate);
-    mem_free(&key);
-    if (!loaded)
-        SSL_CTX_free(ctx);
-    return loaded ? ctx : NULL;
+    if (load_files(ctx, files->certificate, files->key, error, error_size))
+        return ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
 }
 
-SSL_CTX *tls_context_create(const struct conf_listener *listener, const char *directory, char *error, size_t error_size)
+SSL_CTX *tls_context_create(const struct conf_listener *listener, char *error, size_t error_size)
 {
     pthread_once(&set_index_once, make_set_index);
-    SSL_CTX *first = create_with_files(&listener->certificates[0], listener->http2, directory, error, error_size);
+    SSL_CTX *first = create_with_files(&listener->certificates[0], listener->http2, error, error_size);
     if (first == NULL)
         return NULL;
     struct tls_set *set = mem_zalloc(sizeof *set);
@@ -254,7 +244,7 @@ SSL_CTX *tls_context_create(const struct conf_listener *listener, const char *di
     SSL_CTX_set_ex_data(first, set_index, set); /* from here on `first` owns it */
     add_names(set, first);
     for (size_t i = 1; i != listener->ncertificates; ++i) {
-        SSL_CTX *other = create_with_files(&listener->certificates[i], listener->http2, directory, error, error_size);
+        SSL_CTX *other = create_with_files(&listener->certificates[i], listener->http2, error, error_size);
         if (other == NULL) {
             SSL_CTX_free(first);
             return NULL;

@@ -16,9 +16,7 @@
 
 #include "config/conf.h"
 
-/* certificate and key files are relative to `directory` unless absolute. NULL with a message that names file and cause;
- * otherwise the caller owns one reference (SSL_CTX_free). */
-SSL_CTX *tls_context_create(const struct conf_listener *listener, const char *directory, char *error,
-                            size_t error_size);
+/* NULL with a message that names file and cause; otherwise the caller owns one reference (SSL_CTX_free). */
+SSL_CTX *tls_context_create(const struct conf_listener *listener, char *error, size_t error_size);
 
 #endif

@@ -53,6 +53,8 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
     static h2o_generator_t generator;
     ++seen.requests;
+    if (req->version < 0x200)
+        guard_set_persistence(req);
     seen.reason = guard_verdict(req, &seen.detail);
     seen.persistent = req->http1_is_persistent;
     copy(seen.method, sizeof seen.method, req->method);
