@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * crew: the table of workers and their seats: granting, losing, picking, the line of calls that wait for a seat, and the
- * status page's view. What happens on a seat while it has a call is in seat.c; the object map is in crew_private.h.
+ * crew: the table of workers and their seats: granting, losing, picking, the line of calls that wait for a seat, and
+ * the status page's view. What happens on a seat while it has a call is in seat.c; the object map is in crew_private.h.
  */
 #include "config.h"
 
@@ -187,8 +187,9 @@ void crew_grant(struct executor *ex, unsigned slot, uint32_t generation, pid_t p
     struct crew *c = crew_of(ex);
     size_t len = strlen(path);
     if (concurrency == 0 || len == 0 || len >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        log_write(LOG_LEVEL_ERROR, "executor", "%s: worker %u granted with an unusable socket path (%zu bytes, limit %zu)",
-                  ex->backend, slot, len, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+        log_write(LOG_LEVEL_ERROR, "executor",
+                  "%s: worker %u granted with an unusable socket path (%zu bytes, limit %zu)", ex->backend, slot, len,
+                  sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
         return;
     }
     struct crew_worker *w = worker_create(c, slot, generation, pid, concurrency);

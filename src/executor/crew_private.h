@@ -2,14 +2,14 @@
  *
  * crew_private: what crew.c (the table of workers and seats) and seat.c (a seat's life with its calls) share.
  *
- * Objects: a crew has crew_workers; a crew_worker has `concurrency` seats; a seat has at most one connection (its hop) and
- * one call. A call that finds no seat has a waiter on the crew's line instead. call->executor_data points to the seat or
- * the waiter. The crew's one mutex guards the lists, every seat's state, call and loop, and the workers' counts; a seat's
- * hop and the rest of it belong to the loop of its call, or, while it is idle, to whoever takes it off its list (its hop is
- * parked then) or to the only loop.
+ * Objects: a crew has crew_workers; a crew_worker has `concurrency` seats; a seat has at most one connection (its hop)
+ * and one call. A call that finds no seat has a waiter on the crew's line instead. call->executor_data points to the
+ * seat or the waiter. The crew's one mutex guards the lists, every seat's state, call and loop, and the workers'
+ * counts; a seat's hop and the rest of it belong to the loop of its call, or, while it is idle, to whoever takes it off
+ * its list (its hop is parked then) or to the only loop.
  *
- * A worker is freed when nothing holds it any more: each seat that is not GONE holds it, and so does each task that is on
- * its way to a loop. Each worker, and the owner, holds the crew.
+ * A worker is freed when nothing holds it any more: each seat that is not GONE holds it, and so does each task that is
+ * on its way to a loop. Each worker, and the owner, holds the crew.
  */
 #ifndef BULKHEAD_EXECUTOR_CREW_PRIVATE_H
 #define BULKHEAD_EXECUTOR_CREW_PRIVATE_H
@@ -44,15 +44,15 @@ struct place {
 
 struct seat {
     struct place place;
-    bool counted;           /* is one of crew->slots */
+    bool counted; /* is one of crew->slots */
     enum seat_state state;
     struct crew_worker *worker;
     struct list link;
-    struct loop *loop;      /* of the call or of the kept connection */
+    struct loop *loop; /* of the call or of the kept connection */
     struct call *call;
-    struct loop_task task;  /* crew_lost → the seat's loop */
-    bool abandoned;         /* nobody wants the answer */
-    bool told;              /* the sink had its on_end */
+    struct loop_task task;    /* crew_lost → the seat's loop */
+    bool abandoned;           /* nobody wants the answer */
+    bool told;                /* the sink had its on_end */
     struct deadline deadline; /* ENDING, RESTING; RUNNING on a lost worker: look whether the process is gone */
     int64_t started_us;
     char request[SEAT_REQUEST_MAX];

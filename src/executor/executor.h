@@ -23,16 +23,16 @@ enum executor_why {
 
 /* One slot's or worker's row for the status page */
 struct executor_row {
-    unsigned slot;       /* worker index */
-    pid_t pid;           /* 0: none */
+    unsigned slot; /* worker index */
+    pid_t pid;     /* 0: none */
     uint32_t generation;
-    const char *state;   /* "idle" "busy" "stuck" "down" "connecting" */
-    unsigned busy;       /* calls in flight on this worker */
-    uint64_t calls;      /* served so far */
+    const char *state;       /* "idle" "busy" "stuck" "down" "connecting" */
+    unsigned busy;           /* calls in flight on this worker */
+    uint64_t calls;          /* served so far */
     const struct call *call; /* the (oldest) current call or NULL; valid during the visit only when on the same loop,
                               * so visits happen on loop 0 with threads==1 and skip request text otherwise: see below */
-    char request[160];   /* "GET /path" of the current call, cut, safe to print from any thread */
-    int64_t age_us;      /* of the current call */
+    char request[160];       /* "GET /path" of the current call, cut, safe to print from any thread */
+    int64_t age_us;          /* of the current call */
 };
 typedef void (*executor_visit_fn)(void *arg, const struct executor_row *row);
 

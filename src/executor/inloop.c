@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * inloop: a call becomes a job; the job's deadline, armed for at once, runs it in the next turn of the loop, so that nothing
- * happens before start returns and no lock or system call is spent on it. The handler runs to its end in one go; what
- * the sink has no room for meanwhile is held and delivered as it makes room. A job belongs to the loop of its call.
+ * inloop: a call becomes a job; the job's deadline, armed for at once, runs it in the next turn of the loop, so that
+ * nothing happens before start returns and no lock or system call is spent on it. The handler runs to its end in one
+ * go; what the sink has no room for meanwhile is held and delivered as it makes room. A job belongs to the loop of its
+ * call.
  */
 #include "config.h"
 
@@ -38,8 +39,8 @@ struct job {
     bool inside;              /* on_turn is on the stack, and looks at what callbacks change when they return */
     bool failed;
     bool abandoned;
-    bool full;        /* the sink has no room */
-    struct buf held;  /* body that the sink had no room for */
+    bool full;       /* the sink has no room */
+    struct buf held; /* body that the sink had no room for */
     size_t held_sent;
     char error[ERROR_BYTES];
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * proxy: calls go to servers that somebody else runs. A leg is one call's way to a server: a connection (hop) and the call
- * on it. Each loop thread has a pool of legs, so legs and their connections never cross threads; servers are shared, and
- * what is counted about them is atomic. Nothing here keeps a call longer than its deadline or its client: an abandoned
- * call's connection is closed at once.
+ * proxy: calls go to servers that somebody else runs. A leg is one call's way to a server: a connection (hop) and the
+ * call on it. Each loop thread has a pool of legs, so legs and their connections never cross threads; servers are
+ * shared, and what is counted about them is atomic. Nothing here keeps a call longer than its deadline or its client:
+ * an abandoned call's connection is closed at once.
  *
- * A leg is either with a call, or on its pool's idle list of its server (connected), or spare (neither). There are never
- * more idle connections to a server in a pool than calls ran there at once, hence at most `limit`.
+ * A leg is either with a call, or on its pool's idle list of its server (connected), or spare (neither). There are
+ * never more idle connections to a server in a pool than calls ran there at once, hence at most `limit`.
  */
 #include "config.h"
 
@@ -259,8 +259,8 @@ static void tell_failure(struct leg *leg, enum reason reason, const char *detail
     tell(leg, reason, text);
 }
 
-/* Where a failed call may be tried again, or NULL. A server that cannot be connected to costs nothing but the attempt, so
- * every other one gets its turn; a request that was sent is repeated once. */
+/* Where a failed call may be tried again, or NULL. A server that cannot be connected to costs nothing but the attempt,
+ * so every other one gets its turn; a request that was sent is repeated once. */
 static struct server *next_server(struct leg *leg, const struct hop_result *result)
 {
     struct pool *pool = leg->pool;

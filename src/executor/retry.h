@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * retry: when a failed attempt may be repeated, and how often. Safe is what the backend cannot have begun (nothing was
- * sent), or what may be done twice (idempotent, and no byte of an answer was seen). The budget keeps a failing backend from
- * seeing its load doubled: one retry for five calls that went well, and a few in advance. Any thread.
+ * sent), or what may be done twice (idempotent, and no byte of an answer was seen). The budget keeps a failing backend
+ * from seeing its load doubled: one retry for five calls that went well, and a few in advance. Any thread.
  */
 #ifndef BULKHEAD_EXECUTOR_RETRY_H
 #define BULKHEAD_EXECUTOR_RETRY_H
@@ -14,7 +14,7 @@
 #include "upstream/hop.h"
 
 #define RETRY_COST 5
-#define RETRY_MAX (20 * RETRY_COST)
+#define RETRY_MAX  (20 * RETRY_COST)
 
 struct retry_budget {
     _Atomic int credit;

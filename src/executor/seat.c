@@ -5,8 +5,8 @@
  * call's deadline or its client's departure does to the work is decided here (give_up): a worker is killed and the seat
  * stays taken until crew_lost; a thread cannot be killed, so its seat stays taken until it answers.
  *
- * Who wakes a STUCK seat when nobody answers? For workers crew_lost does: the supervisor owns the kill ladder and reports
- * every worker's end. For threads the host's death does, by the connection's end and by crew_lost.
+ * Who wakes a STUCK seat when nobody answers? For workers crew_lost does: the supervisor owns the kill ladder and
+ * reports every worker's end. For threads the host's death does, by the connection's end and by crew_lost.
  */
 #include "config.h"
 
@@ -20,8 +20,8 @@
 #include "base/mem.h"
 #include "executor/crew_private.h"
 
-/* A connection that breaks often means that its worker has just died; the supervisor's word of it is about to come. Until
- * then the seat is kept from calls that would only be lost, too. */
+/* A connection that breaks often means that its worker has just died; the supervisor's word of it is about to come.
+ * Until then the seat is kept from calls that would only be lost, too. */
 #define REST_US 50000
 /* how often a call on a lost worker looks whether the process is really gone */
 #define GRACE_US 1000000
@@ -325,12 +325,17 @@ const struct hop_events seat_hop_events = {
 
 /* ---- what comes later ------------------------------------------------------------------------------------------- */
 
+static bool process_is_gone(pid_t pid)
+{
+    return kill(pid, 0) == -1 && errno == ESRCH;
+}
+
 /* A call on a lost worker goes on as long as the process does: it may be finishing its last call before it stops. When
- * the process is gone and the connection still open (a child of it holds it), the end of the connection may never come. */
+ * the process is gone and the connection still open (a child of it holds it), the end of the connection may never come.
+ * Unless it is we who do not read: then the rest of a good answer may be waiting there. */
 static void look_after(struct seat *s)
 {
-    pid_t pid = s->worker->pid;
-    if (pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH)) {
+    if (!process_is_gone(s->worker->pid) || hop_is_paused(&s->hop)) {
         arm(s, GRACE_US);
         return;
     }

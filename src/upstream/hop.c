@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * hop: see hop.h. The file reads in the order of an exchange: open, send, receive, end; then time limits, and what the
- * owner asks for. The library's sockets are used in their "tell me, don't read" mode: what arrives is read here, with one
- * recv a turn of the loop, into a buffer that all hops of a thread share; the parser copies what it must keep.
+ * owner asks for. The library's sockets are used in their "tell me, don't read" mode: what arrives is read here, with
+ * one recv a turn of the loop, into a buffer that all hops of a thread share; the parser copies what it must keep.
  */
 #include "config.h"
 
@@ -21,14 +21,14 @@
 
 #define READ_BYTES (64 * 1024)
 /* request bytes put together for one write, and writes in a turn of the loop */
-#define WRITE_BYTES (32 * 1024)
+#define WRITE_BYTES   (32 * 1024)
 #define WRITES_A_TURN 8
 /* an out buffer larger than this is given back after the exchange */
 #define OUT_KEPT_BYTES (8 * 1024)
 /* a full backlog: first and longest pause between attempts, and their bound where no connect timeout is set */
 #define CONNECT_DELAY_MIN_US 1000
 #define CONNECT_DELAY_MAX_US 16000
-#define CONNECT_WAIT_US 5000000
+#define CONNECT_WAIT_US      5000000
 /* a peer that takes no more request bytes has this long to show that it has closed, or answered */
 #define BROKEN_WRITE_US 5000000
 /* servers close idle connections when they like; what must not be sent twice goes only on a recently used one */

@@ -2,11 +2,11 @@
  *
  * hop: one connection to a backend, on a loop thread's h2o socket, with one exchange at a time: it opens (when there is
  * no kept connection that is fit), sends the request while already listening for the answer, hands the answer to the
- * call's sink, and tells its owner how it ended. Failed exchanges are not repeated here and reasons are not chosen here:
- * that is for the owner (executor/), who also owns the memory. The connection's own copy of the request's bytes means
- * that the request may vanish at any time (call_detach). Reads go into one buffer per thread, so that an idle or waiting
- * connection holds next to nothing, and a fast backend gets one bounded read a turn of the loop. Time limits are lazy:
- * one deadline stays armed across exchanges and compares times when it fires.
+ * call's sink, and tells its owner how it ended. Failed exchanges are not repeated here and reasons are not chosen
+ * here: that is for the owner (executor/), who also owns the memory. The connection's own copy of the request's bytes
+ * means that the request may vanish at any time (call_detach). Reads go into one buffer per thread, so that an idle or
+ * waiting connection holds next to nothing, and a fast backend gets one bounded read a turn of the loop. Time limits
+ * are lazy: one deadline stays armed across exchanges and compares times when it fires.
  *
  * A hop belongs to the loop of the call that it runs, or of its last call while it is idle; only a parked one (a bare
  * descriptor) belongs to nobody and may be started on another loop, or closed, by any thread.
@@ -54,8 +54,8 @@ struct hop_result {
     bool answered;      /* a byte of an answer was seen */
 };
 
-/* On the hop's loop, never before hop_start returns. The hop is idle or closed again when on_end and on_idle_closed run:
- * they may start, park, close or free it. */
+/* On the hop's loop, never before hop_start returns. The hop is idle or closed again when on_end and on_idle_closed
+ * run: they may start, park, close or free it. */
 struct hop_events {
     void (*on_end)(struct hop *hop, struct call *call, const struct hop_result *result);
     /* First byte or next byte is late. Must call hop_close (which ends the exchange without on_end) or hop_discard with
@@ -112,13 +112,14 @@ struct hop {
 };
 
 void hop_init(struct hop *hop, const struct hop_options *options);
-/* Runs the call on the kept connection where that is safe, else on a new one to `target` (borrowed until the end). The hop
- * must be closed, idle on the call's loop, or parked. Ends with exactly one on_end, unless hop_close comes first. */
+/* Runs the call on the kept connection where that is safe, else on a new one to `target` (borrowed until the end). The
+ * hop must be closed, idle on the call's loop, or parked. Ends with exactly one on_end, unless hop_close comes first.
+ */
 void hop_start(struct hop *hop, struct call *call, const struct hop_target *target);
 /* The sink has room again */
 void hop_resume(struct hop *hop);
-/* Nobody wants the answer any more: it is read and thrown away, the peer told where the protocol can say so. stuck: wait
- * for it without a time limit, and do not keep the connection. */
+/* Nobody wants the answer any more: it is read and thrown away, the peer told where the protocol can say so. stuck:
+ * wait for it without a time limit, and do not keep the connection. */
 void hop_discard(struct hop *hop, bool stuck);
 /* Closes the connection; an exchange in progress ends without on_end. Idempotent. On the hop's loop, or any thread when
  * parked or closed. */
@@ -132,6 +133,12 @@ void hop_free(struct hop *hop);
 static inline bool hop_has_sent(const struct hop *hop)
 {
     return hop->sent;
+}
+
+/* is the sink full, so that nothing is read? */
+static inline bool hop_is_paused(const struct hop *hop)
+{
+    return hop->state == HOP_RUNNING && hop->paused;
 }
 
 /* is there a connection to use again? */

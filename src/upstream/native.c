@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * native: a worker's frames, one after another: the fixed part, then the head, then the body. Parts that lie whole in the
- * input are looked at where they are; only torn ones are copied together. Every event leaves the parser ready for the next
- * call, so views handed out stay valid until then.
+ * native: a worker's frames, one after another: the fixed part, then the head, then the body. Parts that lie whole in
+ * the input are looked at where they are; only torn ones are copied together. Every event leaves the parser ready for
+ * the next call, so views handed out stay valid until then.
  */
 #include "config.h"
 
@@ -21,7 +21,8 @@ enum native_state {
 
 /* frame fields are handed out as call fields where they are */
 _Static_assert(sizeof(struct frame_field) == sizeof(struct call_field), "fields of frames and calls differ");
-_Static_assert(offsetof(struct frame_field, value) == offsetof(struct call_field, value), "fields of frames and calls differ");
+_Static_assert(offsetof(struct frame_field, value) == offsetof(struct call_field, value),
+               "fields of frames and calls differ");
 
 void native_response_init(struct native_response *r, bool is_head, uint64_t call, const struct http1_limits *limits)
 {
@@ -193,15 +194,16 @@ static enum http1_event step(struct native_response *r, char *bytes, size_t len,
     }
 }
 
-enum http1_event native_response_next(struct native_response *r, char *bytes, size_t len, size_t *used, struct str *body_r)
+enum http1_event native_response_next(struct native_response *r, char *bytes, size_t len, size_t *used,
+                                      struct str *body_r)
 {
     assert(r->state != NATIVE_OVER);
     for (;;) {
         enum http1_event event = step(r, bytes, len, used, body_r);
         if (event != HTTP1_MORE)
             return event;
-        bool needs_no_input = (r->state == NATIVE_BODY && r->body_left == 0) ||
-                              (r->state == NATIVE_MESSAGE && r->frame.head_len == 0);
+        bool needs_no_input =
+            (r->state == NATIVE_BODY && r->body_left == 0) || (r->state == NATIVE_MESSAGE && r->frame.head_len == 0);
         if (*used == len && !needs_no_input)
             return HTTP1_MORE;
     }

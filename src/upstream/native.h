@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * native: the front's side of the native frames (wire/frame.h): an incremental, strict parser for a worker's answer, with
- * the same events as the HTTP/1 parser. A worker is as untrusted as a client: what a head may hold is checked by wire/frame,
- * the order of frames and the length of the body here. Pure; it allocates only to piece together what came in several
- * reads.
+ * native: the front's side of the native frames (wire/frame.h): an incremental, strict parser for a worker's answer,
+ * with the same events as the HTTP/1 parser. A worker is as untrusted as a client: what a head may hold is checked by
+ * wire/frame, the order of frames and the length of the body here. Pure; it allocates only to piece together what came
+ * in several reads.
  */
 #ifndef BULKHEAD_UPSTREAM_NATIVE_H
 #define BULKHEAD_UPSTREAM_NATIVE_H
@@ -35,6 +35,7 @@ struct native_response {
 void native_response_init(struct native_response *r, bool is_head, uint64_t call, const struct http1_limits *limits);
 void native_response_free(struct native_response *r);
 /* as http1_response_next; an answer never ends by the closing of the connection */
-enum http1_event native_response_next(struct native_response *r, char *bytes, size_t len, size_t *used, struct str *body_r);
+enum http1_event native_response_next(struct native_response *r, char *bytes, size_t len, size_t *used,
+                                      struct str *body_r);
 
 #endif

@@ -13,11 +13,12 @@
 #include "upstream/protocol.h"
 
 /* lines of one FastCGI error stream that reach the log, and how long each may be */
-#define ERROR_LINES_MAX 64
+#define ERROR_LINES_MAX  64
 #define ERROR_LINE_BYTES 1024
 
 _Static_assert(sizeof(struct frame_field) == sizeof(struct call_field), "fields of frames and calls differ");
-_Static_assert(offsetof(struct frame_field, value) == offsetof(struct call_field, value), "fields of frames and calls differ");
+_Static_assert(offsetof(struct frame_field, value) == offsetof(struct call_field, value),
+               "fields of frames and calls differ");
 
 static void put_raw(struct buf *out, struct str piece)
 {
@@ -96,7 +97,8 @@ static void fastcgi_end(struct protocol_answer *a)
     fastcgi_response_free(&a->parser.fastcgi);
 }
 
-static bool fastcgi_put_head(struct buf *out, const struct call *call, const struct protocol_options *o, uint64_t number)
+static bool fastcgi_put_head(struct buf *out, const struct call *call, const struct protocol_options *o,
+                             uint64_t number)
 {
     (void)number;
     fastcgi_put_request(out, &call->request, &o->fastcgi, o->keep);
@@ -202,7 +204,8 @@ static bool native_put_head(struct buf *out, const struct call *call, const stru
     return true;
 }
 
-static enum http1_event native_next(struct protocol_answer *a, char *bytes, size_t len, size_t *used, struct str *body_r)
+static enum http1_event native_next(struct protocol_answer *a, char *bytes, size_t len, size_t *used,
+                                    struct str *body_r)
 {
     enum http1_event event = native_response_next(&a->parser.native, bytes, len, used, body_r);
     if (event == HTTP1_ERROR) {

@@ -42,7 +42,7 @@ struct protocol {
     void (*end)(struct protocol_answer *a);
     /* false: the request is too large for this protocol; nothing was appended */
     bool (*put_head)(struct buf *out, const struct call *call, const struct protocol_options *o, uint64_t number);
-    void (*put_body)(struct buf *out, struct str piece); /* never empty */
+    void (*put_body)(struct buf *out, struct str piece);  /* never empty */
     void (*put_body_end)(struct buf *out);                /* NULL: the head says how long the body is */
     void (*put_cancel)(struct buf *out, uint64_t number); /* NULL: cannot be said */
     /* as http1_response_next and http1_response_eof; HTTP1_ERROR fills `error` and `failed` */

@@ -65,7 +65,8 @@ void rig_init(struct rig *r, unsigned id)
     r->context.loop = h2o_evloop_create();
     pthread_mutex_init(&r->lock, NULL);
     list_init(&r->tasks);
-    r->bell = h2o_evloop_socket_create(r->context.loop, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), H2O_SOCKET_FLAG_DONT_READ);
+    r->bell =
+        h2o_evloop_socket_create(r->context.loop, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), H2O_SOCKET_FLAG_DONT_READ);
     r->bell->data = r;
     h2o_socket_read_start(r->bell, on_bell);
     r->loop.now_us = clock_us();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * rig: what tests of executors stand on: a real event loop of the library without the front, calls whose sink writes down
- * what it is told, and backends: a thread each behind a Unix or TCP socket, running a script in plain blocking C. Every
- * wait is bounded by RIG_WAIT_S and ends by an event. The clock of a loop can be moved forward.
+ * rig: what tests of executors stand on: a real event loop of the library without the front, calls whose sink writes
+ * down what it is told, and backends: a thread each behind a Unix or TCP socket, running a script in plain blocking C.
+ * Every wait is bounded by RIG_WAIT_S and ends by an event. The clock of a loop can be moved forward.
  */
 #ifndef BULKHEAD_TESTS_UNIT_RIG_H
 #define BULKHEAD_TESTS_UNIT_RIG_H
@@ -57,8 +57,8 @@ struct probe {
     enum reason reason;
     char detail[256];
     /* how it behaves */
-    size_t room;                     /* on_body returns false once the body is longer */
-    enum probe_moment abandons_at;   /* calls abandon from inside this callback */
+    size_t room;                   /* on_body returns false once the body is longer */
+    enum probe_moment abandons_at; /* calls abandon from inside this callback */
     enum executor_why abandons_why;
 };
 

@@ -65,8 +65,9 @@ static void calls_share_a_connection(void **state)
 
 static void script_pieces(struct backend *b)
 {
-    static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nX-A: b\r\nConnection: x-c\r\nX-C: d\r\n"
-                                 "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+    static const char answer[] =
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nX-A: b\r\nConnection: x-c\r\nX-C: d\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
     int fd = backend_accept(b);
     backend_read_request(b, fd);
     for (const char *c = answer; *c != '\0'; c++)
@@ -916,6 +917,50 @@ static void call_on_a_process_that_is_gone_ends_in_time(void **state)
     probe_free(&p);
 }
 
+static void script_answers_and_goes(struct backend *b)
+{
+    int fd = backend_accept(b);
+    char *piece = mem_zalloc(40001);
+    memset(piece, 'x', 40000);
+    backend_read_request(b, fd);
+    backend_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 120000\r\n\r\n");
+    for (int i = 0; i < 3; i++)
+        backend_say(fd, piece);
+    free(piece);
+    close(fd);
+}
+
+static void answer_of_a_process_that_is_gone_is_read_to_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    crew_rig_enlist(f);
+    backend_start(&f->backends[0], script_answers_and_goes);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    while (waitpid(pid, NULL, 0) == -1)
+        ;
+    crew_grant(f->ex, 0, 1, pid, 1, f->backends[0].path);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    p.room = 0;
+    probe_start(&p);
+    rig_until(&f->rig, &p.heads);
+    rig_settle(&f->rig);
+    crew_lost(f->ex, 0, 1, "exited");
+    for (int i = 0; i < 3; i++) {
+        rig_skip(&f->rig, 1100 * MS);
+        rig_settle(&f->rig);
+    }
+    assert_int_equal(p.ends, 0); /* the client is slow, the answer good */
+    p.room = SIZE_MAX;
+    f->ex->ops->resume(f->ex, &p.call);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_NONE);
+    assert_int_equal(p.body.len, 120000);
+    probe_free(&p);
+}
+
 static void count_row(void *arg, const struct executor_row *row)
 {
     struct executor_row *last = arg;
@@ -1087,6 +1132,7 @@ int main(void)
         T(waiting_call_is_served_by_a_granted_worker),
         T(lost_worker_ends_its_calls_with_their_connections),
         T(call_on_a_process_that_is_gone_ends_in_time),
+        T(answer_of_a_process_that_is_gone_is_read_to_its_end),
         T(status_names_the_running_call),
         T(seats_of_a_condemned_worker_are_withdrawn),
         T(connection_goes_from_loop_to_loop),

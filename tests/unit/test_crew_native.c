@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_crew_native: the crew with workers and thread hosts that speak native frames: good and bad answers, cancelling, and
- * what becomes of a thread that does not answer in time. And with a worker that speaks FastCGI.
+ * test_crew_native: the crew with workers and thread hosts that speak native frames: good and bad answers, cancelling,
+ * and what becomes of a thread that does not answer in time. And with a worker that speaks FastCGI.
  */
 #include "config.h"
 

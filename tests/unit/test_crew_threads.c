@@ -20,11 +20,11 @@
 #include "executor/crew.h"
 #include "rig.h"
 
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define LOOPS 2
+#define OK      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define LOOPS   2
 #define WORKERS 3
-#define CALLS 3000 /* a loop */
-#define AT_ONCE 4 /* a loop; more than there are workers, so that calls wait in line, too */
+#define CALLS   3000 /* a loop */
+#define AT_ONCE 4    /* a loop; more than there are workers, so that calls wait in line, too */
 
 /* A worker that serves one connection after another until its socket is shut down. */
 struct worker {
