@@ -138,15 +138,28 @@ static void set_stop_signals(void (*handler)(int))
     signal(SIGINT, handler);
 }
 
+/* Until the host can be stopped, signals that are to stop it wait. */
+static struct host *start(struct module *m, unsigned threads)
+{
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, &before);
+    running = host_start(m, threads, HERITAGE_WORKER_SOCKET_FD);
+    if (running != NULL)
+        set_stop_signals(on_stop_signal);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return running;
+}
+
 /* A second signal changes nothing: running calls keep their time. */
 static int serve(struct module *m, unsigned threads)
 {
-    running = host_start(m, threads, HERITAGE_WORKER_SOCKET_FD);
-    if (running == NULL) {
+    if (start(m, threads) == NULL) {
         fprintf(stderr, "bulkhead-worker: cannot start %u threads: %s\n", threads, strerror(errno));
         return EXIT_FAILURE;
     }
-    set_stop_signals(on_stop_signal);
     host_wait(running);
     set_stop_signals(SIG_IGN);
     host_join(&running);

@@ -23,7 +23,7 @@ tests_unit_test_module_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_params tests/unit/test_module
 
 check_PROGRAMS += tests/unit/test_host
-tests_unit_test_host_SOURCES = tests/unit/test_host.c
+tests_unit_test_host_SOURCES = tests/unit/test_host.c tests/unit/native_client.h tests/unit/native_client.c
 tests_unit_test_host_LDFLAGS = $(HANDLER_TEST_LINK)
 tests_unit_test_host_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_host
@@ -35,6 +35,13 @@ tests_unit_test_cgi_LDADD = libhandler.a $(HANDLER_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_cgi_head_SOURCES = tests/unit/test_cgi_head.c
 tests_unit_test_cgi_head_LDADD = libhandler.a libbase.a $(CMOCKA_LIBS)
 TESTS += tests/unit/test_cgi tests/unit/test_cgi_head
+
+# starts ./bulkhead-worker, which `make check` has built
+check_PROGRAMS += tests/unit/test_worker
+tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/native_client.h tests/unit/native_client.c
+tests_unit_test_worker_CPPFLAGS = $(AM_CPPFLAGS) -DCGI_DIRECTORY='"$(CGI_PROGRAMS_DIRECTORY)"'
+tests_unit_test_worker_LDADD = libwire.a libbase.a $(CMOCKA_LIBS)
+TESTS += tests/unit/test_worker
 endif
 
 # programs for test_cgi

@@ -24,13 +24,11 @@
 #include "handler/serve.h"
 #include "wire/frame.h"
 
-#define PROBE         "tests/unit/probe.so"
-#define ECHO          "contrib/handlers/echo.so"
-#define TIME_LIMIT_S  60
-#define ANSWER_ROOM   (256 * 1024)
-#define NO_TIME_LIMIT INT64_MAX
+#include "native_client.h"
 
-/* ---- the front's end -------------------------------------------------------------------------------------------- */
+#define PROBE        "tests/unit/probe.so"
+#define ECHO         "contrib/handlers/echo.so"
+#define TIME_LIMIT_S 60
 
 static struct module *open_module(const char *path, const char *options)
 {
@@ -39,137 +37,6 @@ static struct module *open_module(const char *path, const char *options)
     if (m == NULL)
         fail_msg("%s", error);
     return m;
-}
-
-static void send_all(int fd, const char *bytes, size_t len)
-{
-    while (len != 0) {
-        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-        assert_true(n > 0);
-        bytes += n;
-        len -= (size_t)n;
-    }
-}
-
-static void send_buf(int fd, struct buf *b)
-{
-    send_all(fd, b->base, b->len);
-    buf_free(b);
-}
-
-static void put_request(struct buf *out, uint64_t call, const char *path, const char *query, struct str body)
-{
-    const struct frame_field fields[] = {{STR("host"), STR("example.org")}, {STR("x-probe"), STR("1")}};
-    const struct frame_request r = {.timeout_us = NO_TIME_LIMIT,
-                                    .method = STR("GET"),
-                                    .path = str_of(path),
-                                    .query = str_of(query),
-                                    .scheme = STR("http"),
-                                    .authority = STR("example.org"),
-                                    .peer = STR("192.0.2.1"),
-                                    .id = STR("id"),
-                                    .fields = fields,
-                                    .nfields = 2};
-    frame_put_request(out, call, &r, body.len);
-    buf_append_str(out, body);
-}
-
-static void request(int fd, uint64_t call, const char *path, const char *query)
-{
-    struct buf out = {0};
-    put_request(&out, call, path, query, STR_NONE);
-    send_buf(fd, &out);
-}
-
-static void cancel(int fd, uint64_t call)
-{
-    struct buf out = {0};
-    frame_put_cancel(&out, call);
-    send_buf(fd, &out);
-}
-
-/* A whole frame at the start of b, reading as much as it takes; its bytes. */
-static size_t read_frame(int fd, struct buf *b, struct frame *f)
-{
-    for (;;) {
-        int got = frame_get(f, b->base, b->len);
-        assert_true(got >= 0);
-        if (got > 0 && b->len >= FRAME_HEAD_BYTES + f->head_len + f->body_len)
-            return FRAME_HEAD_BYTES + f->head_len + (size_t)f->body_len;
-        ssize_t n = recv(fd, buf_reserve(b, ANSWER_ROOM), ANSWER_ROOM, 0);
-        assert_true(n > 0);
-        b->len += (size_t)n;
-    }
-}
-
-struct answer {
-    int status; /* 0: FAIL before any head */
-    bool failed;
-    unsigned frames;
-    int64_t content_length;
-    struct buf body, error;
-};
-
-static void read_head(struct answer *a, const struct frame *f, const char *bytes)
-{
-    struct frame_field fields[FRAME_FIELDS_MAX];
-    struct frame_response r;
-    assert_true(frame_get_response(&r, fields, bytes + FRAME_HEAD_BYTES, f->head_len));
-    a->status = r.status;
-    a->content_length = r.content_length;
-}
-
-static struct answer read_answer(int fd, uint64_t call)
-{
-    struct answer a = {0};
-    struct buf b = {0};
-    struct frame f;
-    do {
-        size_t bytes = read_frame(fd, &b, &f);
-        if (f.call != call)
-            fail_msg("an answer to call %llu instead of %llu", (unsigned long long)f.call, (unsigned long long)call);
-        a.frames++;
-        if (f.type == FRAME_HEAD)
-            read_head(&a, &f, b.base);
-        if (f.type == FRAME_FAIL) {
-            a.failed = true;
-            buf_append(&a.error, b.base + FRAME_HEAD_BYTES, f.head_len);
-        }
-        buf_append(&a.body, b.base + FRAME_HEAD_BYTES + f.head_len, (size_t)f.body_len);
-        buf_consume(&b, bytes);
-    } while ((f.flags & FRAME_LAST) == 0);
-    assert_int_equal(b.len, 0);
-    buf_free(&b);
-    return a;
-}
-
-static void answer_free(struct answer *a)
-{
-    buf_free(&a->body);
-    buf_free(&a->error);
-}
-
-static void assert_answer(int fd, uint64_t call, int status, const char *body)
-{
-    struct answer a = read_answer(fd, call);
-    assert_false(a.failed);
-    assert_int_equal(a.status, status);
-    assert_string_equal(buf_z(&a.body), body);
-    answer_free(&a);
-}
-
-static void assert_failed(int fd, uint64_t call, const char *error)
-{
-    struct answer a = read_answer(fd, call);
-    assert_true(a.failed);
-    assert_string_equal(buf_z(&a.error), error);
-    answer_free(&a);
-}
-
-static void assert_closed(int fd)
-{
-    char byte;
-    assert_int_equal(recv(fd, &byte, 1, 0), 0);
 }
 
 /* ---- hosts ------------------------------------------------------------------------------------------------------ */
@@ -217,13 +84,13 @@ static void a_short_answer_is_one_frame(void **state)
 {
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
-    request(fd, 1, "/whole", NULL);
-    struct answer a = read_answer(fd, 1);
+    native_request(fd, 1, "/whole", NULL);
+    struct native_answer a = native_read_answer(fd, 1);
     assert_int_equal(a.frames, 1);
     assert_int_equal(a.status, 201);
     assert_int_equal(a.content_length, 5);
     assert_string_equal(buf_z(&a.body), "hello");
-    answer_free(&a);
+    native_answer_free(&a);
     close(fd);
     stop(&f);
 }
@@ -233,8 +100,8 @@ static void a_connection_serves_one_call_after_another(void **state)
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
     for (uint64_t call = 1; call <= 100; call++) {
-        request(fd, call, "/whole", NULL);
-        assert_answer(fd, call, 201, "hello");
+        native_request(fd, call, "/whole", NULL);
+        native_assert_answer(fd, call, 201, "hello");
     }
     close(fd);
     stop(&f);
@@ -244,13 +111,13 @@ static void a_long_answer_is_head_body_and_end(void **state)
 {
     struct fixture f = start(ECHO, NULL, 1);
     int fd = connect_host(&f);
-    request(fd, 1, "/", "size=1000000&piece=10000");
-    struct answer a = read_answer(fd, 1);
+    native_request(fd, 1, "/", "size=1000000&piece=10000");
+    struct native_answer a = native_read_answer(fd, 1);
     assert_int_equal(a.status, 200);
     assert_int_equal(a.content_length, -1);
     assert_int_equal(a.body.len, 1000000);
     assert_true(a.frames > 3);
-    answer_free(&a);
+    native_answer_free(&a);
     close(fd);
     stop(&f);
 }
@@ -259,15 +126,15 @@ static void a_failure_says_why(void **state)
 {
     struct fixture f = start(ECHO, NULL, 1);
     int fd = connect_host(&f);
-    request(fd, 1, "/", "fail");
-    assert_failed(fd, 1, "failed as it was told to");
-    request(fd, 2, "/", "half");
-    struct answer a = read_answer(fd, 2);
+    native_request(fd, 1, "/", "fail");
+    native_assert_failed(fd, 1, "failed as it was told to");
+    native_request(fd, 2, "/", "half");
+    struct native_answer a = native_read_answer(fd, 2);
     assert_int_equal(a.status, 200);
     assert_true(a.failed);
-    answer_free(&a);
-    request(fd, 3, "/", "status=202&size=0");
-    assert_answer(fd, 3, 202, "");
+    native_answer_free(&a);
+    native_request(fd, 3, "/", "status=202&size=0");
+    native_assert_answer(fd, 3, 202, "");
     close(fd);
     stop(&f);
 }
@@ -277,10 +144,10 @@ static void a_request_may_come_byte_by_byte(void **state)
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
     struct buf out = {0};
-    put_request(&out, 1, "/body-length", NULL, STR("\1\2\3"));
+    native_put_request(&out, 1, "/body-length", NULL, STR("\1\2\3"));
     for (size_t i = 0; i < out.len; i++)
-        send_all(fd, out.base + i, 1);
-    assert_answer(fd, 1, 200, "3 6");
+        native_send(fd, out.base + i, 1);
+    native_assert_answer(fd, 1, 200, "3 6");
     buf_free(&out);
     close(fd);
     stop(&f);
@@ -294,11 +161,11 @@ static void a_large_body_arrives_whole(void **state)
     struct buf out = {0};
     char *body = malloc(BYTES);
     memset(body, 2, BYTES);
-    put_request(&out, 1, "/body-length", NULL, (struct str){body, BYTES});
-    send_buf(fd, &out);
-    assert_answer(fd, 1, 200, "3000000 6000000");
-    request(fd, 2, "/body-length", NULL);
-    assert_answer(fd, 2, 200, "0 0");
+    native_put_request(&out, 1, "/body-length", NULL, (struct str){body, BYTES});
+    native_send_buf(fd, &out);
+    native_assert_answer(fd, 1, 200, "3000000 6000000");
+    native_request(fd, 2, "/body-length", NULL);
+    native_assert_answer(fd, 2, 200, "0 0");
     free(body);
     close(fd);
     stop(&f);
@@ -310,11 +177,11 @@ static void a_cancel_reaches_the_running_call(void **state)
 {
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
-    request(fd, 1, "/wait-cancelled", NULL);
-    cancel(fd, 1);
-    assert_failed(fd, 1, "cancelled");
-    request(fd, 2, "/whole", NULL);
-    assert_answer(fd, 2, 201, "hello");
+    native_request(fd, 1, "/wait-cancelled", NULL);
+    native_cancel(fd, 1);
+    native_assert_failed(fd, 1, "cancelled");
+    native_request(fd, 2, "/whole", NULL);
+    native_assert_answer(fd, 2, 201, "hello");
     close(fd);
     stop(&f);
 }
@@ -324,10 +191,10 @@ static void a_cancel_sent_along_with_its_request_counts(void **state)
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
     struct buf out = {0};
-    put_request(&out, 1, "/wait-cancelled", NULL, STR_NONE);
+    native_put_request(&out, 1, "/wait-cancelled", NULL, STR_NONE);
     frame_put_cancel(&out, 1);
-    send_buf(fd, &out);
-    assert_failed(fd, 1, "cancelled");
+    native_send_buf(fd, &out);
+    native_assert_failed(fd, 1, "cancelled");
     close(fd);
     stop(&f);
 }
@@ -336,15 +203,15 @@ static void a_late_cancel_is_skipped(void **state)
 {
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
-    request(fd, 1, "/whole", NULL);
-    assert_answer(fd, 1, 201, "hello");
-    cancel(fd, 1);
-    request(fd, 2, "/look", NULL);
-    assert_answer(fd, 2, 200, "0 0");
-    cancel(fd, 1);
-    cancel(fd, 2);
-    request(fd, 3, "/whole", NULL);
-    assert_answer(fd, 3, 201, "hello");
+    native_request(fd, 1, "/whole", NULL);
+    native_assert_answer(fd, 1, 201, "hello");
+    native_cancel(fd, 1);
+    native_request(fd, 2, "/look", NULL);
+    native_assert_answer(fd, 2, 200, "0 0");
+    native_cancel(fd, 1);
+    native_cancel(fd, 2);
+    native_request(fd, 3, "/whole", NULL);
+    native_assert_answer(fd, 3, 201, "hello");
     close(fd);
     stop(&f);
 }
@@ -353,13 +220,13 @@ static void a_closed_connection_cancels_and_frees_the_thread(void **state)
 {
     struct fixture f = start(PROBE, "{\"meet\": 1}", 1);
     int fd = connect_host(&f), next;
-    request(fd, 1, "/wait-cancelled", NULL);
+    native_request(fd, 1, "/wait-cancelled", NULL);
     close(fd);
     /* the thread notices within its next look, and is then free for another connection */
     while ((next = try_connect(&f)) == -1)
         usleep(1000);
-    request(next, 1, "/whole", NULL);
-    assert_answer(next, 1, 201, "hello");
+    native_request(next, 1, "/whole", NULL);
+    native_assert_answer(next, 1, 201, "hello");
     close(next);
     stop(&f);
 }
@@ -375,8 +242,8 @@ static void a_timeout_cancels(void **state)
                                     .scheme = STR("http"),
                                     .authority = STR("a")};
     frame_put_request(&out, 1, &r, 0);
-    send_buf(fd, &out);
-    assert_failed(fd, 1, "cancelled");
+    native_send_buf(fd, &out);
+    native_assert_failed(fd, 1, "cancelled");
     close(fd);
     stop(&f);
 }
@@ -388,13 +255,13 @@ static void assert_costs_connection(struct buf *garbage)
 {
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f), next;
-    send_buf(fd, garbage);
-    assert_closed(fd);
+    native_send_buf(fd, garbage);
+    native_assert_closed(fd);
     close(fd);
     while ((next = try_connect(&f)) == -1)
         usleep(1000);
-    request(next, 1, "/whole", NULL);
-    assert_answer(next, 1, 201, "hello");
+    native_request(next, 1, "/whole", NULL);
+    native_assert_answer(next, 1, 201, "hello");
     close(next);
     stop(&f);
 }
@@ -423,7 +290,7 @@ static void a_cancel_before_any_request_closes_the_connection(void **state)
 static void a_malformed_head_closes_the_connection(void **state)
 {
     struct buf b = {0};
-    put_request(&b, 1, "/whole", NULL, STR_NONE);
+    native_put_request(&b, 1, "/whole", NULL, STR_NONE);
     /* the method's length */
     memset(b.base + FRAME_HEAD_BYTES + 8, 0xff, 4);
     assert_costs_connection(&b);
@@ -432,7 +299,7 @@ static void a_malformed_head_closes_the_connection(void **state)
 static void a_body_over_the_limit_closes_the_connection(void **state)
 {
     struct buf b = {0};
-    const struct frame_request r = {.timeout_us = NO_TIME_LIMIT, .method = STR("GET"), .path = STR("/whole")};
+    const struct frame_request r = {.timeout_us = NATIVE_NO_TIME_LIMIT, .method = STR("GET"), .path = STR("/whole")};
     frame_put_request(&b, 1, &r, (uint64_t)SERVE_BODY_MAX + 1);
     assert_costs_connection(&b);
 }
@@ -441,10 +308,10 @@ static void a_number_that_was_used_closes_the_connection(void **state)
 {
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
-    request(fd, 5, "/whole", NULL);
-    assert_answer(fd, 5, 201, "hello");
-    request(fd, 5, "/whole", NULL);
-    assert_closed(fd);
+    native_request(fd, 5, "/whole", NULL);
+    native_assert_answer(fd, 5, 201, "hello");
+    native_request(fd, 5, "/whole", NULL);
+    native_assert_closed(fd);
     close(fd);
     stop(&f);
 }
@@ -454,10 +321,10 @@ static void half_a_request_is_given_up_with_its_connection(void **state)
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
     struct buf b = {0};
-    put_request(&b, 1, "/whole", NULL, STR("body"));
-    send_all(fd, b.base, b.len - 1);
+    native_put_request(&b, 1, "/whole", NULL, STR("body"));
+    native_send(fd, b.base, b.len - 1);
     shutdown(fd, SHUT_WR);
-    assert_closed(fd);
+    native_assert_closed(fd);
     buf_free(&b);
     close(fd);
     stop(&f);
@@ -471,10 +338,10 @@ static void threads_run_calls_at_the_same_time(void **state)
     int fds[4];
     for (int i = 0; i < 4; i++) {
         fds[i] = connect_host(&f);
-        request(fds[i], 1, "/meet", NULL);
+        native_request(fds[i], 1, "/meet", NULL);
     }
     for (int i = 0; i < 4; i++) {
-        assert_answer(fds[i], 1, 200, "met");
+        native_assert_answer(fds[i], 1, 200, "met");
         close(fds[i]);
     }
     stop(&f);
@@ -484,8 +351,8 @@ static void no_more_connections_are_taken_than_there_are_threads(void **state)
 {
     struct fixture f = start(PROBE, NULL, 2);
     int a = connect_host(&f), b = connect_host(&f);
-    request(a, 1, "/whole", NULL);
-    assert_answer(a, 1, 201, "hello");
+    native_request(a, 1, "/whole", NULL);
+    native_assert_answer(a, 1, 201, "hello");
     assert_int_equal(try_connect(&f), -1);
     close(a);
     close(b);
@@ -498,11 +365,11 @@ static void stopping_ends_threads_that_wait(void **state)
 {
     struct fixture f = start(PROBE, NULL, 3);
     int idle = connect_host(&f), used = connect_host(&f);
-    request(used, 1, "/whole", NULL);
-    assert_answer(used, 1, 201, "hello");
+    native_request(used, 1, "/whole", NULL);
+    native_assert_answer(used, 1, 201, "hello");
     stop(&f);
-    assert_closed(idle);
-    assert_closed(used);
+    native_assert_closed(idle);
+    native_assert_closed(used);
     close(idle);
     close(used);
 }
@@ -518,19 +385,19 @@ static void stopping_lets_a_running_call_finish(void **state)
     struct fixture f = start(PROBE, "{\"meet\": 2}", 2);
     pthread_t joiner;
     int a = connect_host(&f), b = connect_host(&f);
-    request(a, 1, "/whole", NULL);
-    request(b, 1, "/whole", NULL);
-    assert_answer(a, 1, 201, "hello");
-    assert_answer(b, 1, 201, "hello");
+    native_request(a, 1, "/whole", NULL);
+    native_request(b, 1, "/whole", NULL);
+    native_assert_answer(a, 1, 201, "hello");
+    native_assert_answer(b, 1, 201, "hello");
     /* either call ends only when both run; the stop finds them running, or their requests unread */
-    request(a, 2, "/meet", NULL);
-    request(b, 2, "/meet", NULL);
+    native_request(a, 2, "/meet", NULL);
+    native_request(b, 2, "/meet", NULL);
     host_stop(f.host);
     assert_int_equal(pthread_create(&joiner, NULL, join, &f.host), 0);
-    assert_answer(a, 2, 200, "met");
-    assert_answer(b, 2, 200, "met");
+    native_assert_answer(a, 2, 200, "met");
+    native_assert_answer(b, 2, 200, "met");
     pthread_join(joiner, NULL);
-    assert_closed(a);
+    native_assert_closed(a);
     module_close(&f.module);
     close(a);
     close(b);
@@ -561,11 +428,11 @@ static void connections_are_accepted_by_threads_that_have_none(void **state)
     for (int i = 0; i < 6; i++) {
         fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(fds[i], (struct sockaddr *)&address, len), 0);
-        request(fds[i], 1, "/meet", NULL);
+        native_request(fds[i], 1, "/meet", NULL);
     }
     /* three at a time: the others wait in the backlog until a thread is free */
     for (int i = 0; i < 6; i++) {
-        assert_answer(fds[i], 1, 200, "met");
+        native_assert_answer(fds[i], 1, 200, "met");
         close(fds[i]);
     }
     host_stop(h);
