@@ -37,7 +37,7 @@ static void run_well(struct fixture *f, const char *method)
     probe_free(&p);
 }
 
-/* answers every request on every connection well, one connection after the other, until the listener says go */
+/* answers every request on one connection well */
 static void serve_connection(struct backend *b)
 {
     int fd = backend_accept(b);
@@ -219,9 +219,8 @@ static void script_early(struct backend *b)
 {
     int fd = backend_accept(b);
     backend_say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
-    backend_wait_go(b);
-    close(fd); /* with most of the request unread */
     serve_connection(b);
+    close(fd); /* with most of the request unread */
 }
 
 static void early_answer_counts_and_costs_the_connection(void **state)
@@ -237,7 +236,6 @@ static void early_answer_counts_and_costs_the_connection(void **state)
     assert_int_equal(p.status, 413);
     probe_free(&p);
     free(body);
-    backend_go(b);
     run_well(f, "GET");
     assert_int_equal(atomic_load(&b->accepted), 2);
 }
@@ -1027,6 +1025,49 @@ static void seats_of_a_condemned_worker_are_withdrawn(void **state)
     probe_free(&q);
 }
 
+static void script_one_of_two(struct backend *b)
+{
+    int silent = backend_accept(b), good = backend_accept(b);
+    backend_wait_go(b);
+    backend_say(good, OK);
+    backend_drain(good);
+    close(good);
+    close(silent);
+}
+
+static void seat_that_comes_free_on_a_condemned_worker_is_withdrawn(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p, q, r;
+    crew_rig_enlist(f);
+    backend_start(&f->backends[0], script_one_of_two);
+    crew_grant(f->ex, 0, 1, getpid(), 2, f->backends[0].path);
+    probe_init(&p, &f->rig, f->ex, "GET", "/silent");
+    probe_start(&p);
+    probe_init(&q, &f->rig, f->ex, "GET", "/good");
+    probe_start(&q);
+    probe_abandon(&p, EXECUTOR_DEADLINE);
+    assert_int_equal(f->slots, 2);
+    f->watched = &q;
+    backend_go(&f->backends[0]);
+    rig_until(&f->rig, &q.dones);
+    probe_expect(&q, REASON_NONE);
+    assert_int_equal(f->slots, 1);
+    assert_int_equal(f->dones_at_announcement, 0);
+    probe_init(&r, &f->rig, f->ex, "GET", "/next");
+    probe_start(&r);
+    rig_settle(&f->rig);
+    assert_int_equal(r.call.attempts, 0);
+    probe_abandon(&r, EXECUTOR_CLIENT_LEFT);
+    rig_until(&f->rig, &r.dones);
+    crew_lost(f->ex, 0, 1, "killed");
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(f->slots, 0);
+    probe_free(&p);
+    probe_free(&q);
+    probe_free(&r);
+}
+
 /* ---- two loops -------------------------------------------------------------------------------------------------- */
 
 static void connection_goes_from_loop_to_loop(void **state)
@@ -1135,6 +1176,7 @@ int main(void)
         T(answer_of_a_process_that_is_gone_is_read_to_its_end),
         T(status_names_the_running_call),
         T(seats_of_a_condemned_worker_are_withdrawn),
+        T(seat_that_comes_free_on_a_condemned_worker_is_withdrawn),
         T(connection_goes_from_loop_to_loop),
         T(parked_connection_that_was_closed_is_not_used),
         T(seat_is_passed_to_a_call_of_another_loop),
