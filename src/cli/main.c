@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main: the program `bulkhead`: finds the command and hands over to it. A command is a row of the table.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/check.h"
+#include "cli/run.h"
+#include "cli/status_command.h"
+
+#define EXIT_USAGE 2
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"run", run_command, "serve: with a conf file, or with a command to put behind a queue"},
+    {"check", check_command, "report everything that is wrong with a conf file"},
+    {"status", status_command, "show what a running bulkhead is doing"},
+};
+
+static void print_usage(FILE *out)
+{
+    fputs("Usage: bulkhead COMMAND [OPTION]...\n\n", out);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\nbulkhead COMMAND --help says more about each.\n"
+          "  -h, --help      print this\n"
+          "  -V, --version   print the version\n",
+          out);
+}
+
+static int print_help(void)
+{
+    print_usage(stdout);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int print_version(void)
+{
+    puts("bulkhead " PACKAGE_VERSION);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc < 2 ? "" : argv[1];
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return print_help();
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        return print_version();
+    if (*name != '\0')
+        fprintf(stderr, "bulkhead: there is no command \"%s\"\n", name);
+    print_usage(stderr);
+    return EXIT_USAGE;
+}
