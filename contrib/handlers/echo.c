@@ -34,7 +34,7 @@ static bool is_asked(struct bulkhead_call *call, const char *name)
 
 static void crash(const char *how)
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL;
     if (strcmp(how, "segv") == 0)
         *nowhere = 1;
     else if (strcmp(how, "exit") == 0)
