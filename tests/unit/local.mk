@@ -8,3 +8,4 @@ include tests/unit/handler.mk
 include tests/unit/executor.mk
 include tests/unit/parsers.mk
 include tests/unit/front_glue.mk
+include tests/unit/door.mk
