@@ -164,20 +164,24 @@ static enum progress over_head_limit(struct fastcgi_response *r)
     return bad(r, "response head over the limit (limits.response_head_bytes)");
 }
 
+/* behind the line end at `at`, or NULL */
+static const char *line_end(const char *at, const char *end)
+{
+    if (at != end && *at == '\n')
+        return at + 1;
+    return end - at >= 2 && at[0] == '\r' && at[1] == '\n' ? at + 2 : NULL;
+}
+
 /* Behind the empty line that ends the head, looking at bytes[from..len) for the first time; 0: not there yet */
 static size_t head_end(const char *bytes, size_t from, size_t len)
 {
     const char *end = bytes + len;
-    /* the LF before an empty line may be among the bytes of before, a CR behind it too */
-    const char *at = bytes + (from < 2 ? 0 : from - 2);
-    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-        at++;
-        if (at != end && *at == '\n')
-            return (size_t)(at + 1 - bytes);
-        if (end - at >= 2 && at[0] == '\r' && at[1] == '\n')
-            return (size_t)(at + 2 - bytes);
-    }
-    return 0;
+    /* the line end before an empty line may be among the bytes of before, a CR behind it too */
+    const char *at = from <= 2 ? bytes : bytes + from - 2;
+    const char *behind = from <= 2 ? line_end(at, end) : NULL;
+    while (behind == NULL && (at = memchr(at, '\n', (size_t)(end - at))) != NULL)
+        behind = line_end(++at, end);
+    return behind == NULL ? 0 : (size_t)(behind - bytes);
 }
 
 static enum progress take_head_in_place(struct fastcgi_response *r, struct str *piece)
@@ -212,11 +216,12 @@ static enum progress take_head_gathered(struct fastcgi_response *r, struct str *
     }
     char *at = b->base;
     enum progress p = read_head(r, &at, b->base + end);
-    if (p == MORE)
+    if (p == MORE || (p == DONE && at != b->base + end))
         return bad(r, "malformed head");
-    n = (size_t)(at - b->base) - had;
-    piece->base += n;
-    piece->len -= n;
+    if (p == DONE) {
+        piece->base += end - had;
+        piece->len -= end - had;
+    }
     return p;
 }
 

@@ -278,9 +278,10 @@ static enum progress take_head_gathered(struct http1_response *r, const char *by
         end = r->line.len; /* the parse finds the byte again, or an earlier mistake */
     char *at = r->line.base;
     enum progress p = read_head(r, &at, r->line.base + end, f);
-    if (p == MORE)
+    if (p == MORE || (p == DONE && at != r->line.base + end))
         return bad(r, "malformed head");
-    *used += (size_t)(at - r->line.base) - had;
+    if (p == DONE)
+        *used += end - had;
     return p;
 }
 
