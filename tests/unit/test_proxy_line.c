@@ -76,8 +76,8 @@ static void test_anything_else_is_no_proxy_line(void **state)
         "PROXY TCP4 2001:db8::1 ::1 56324 443\r\n",
         "PROXY TCP6 192.0.2.1 198.51.100.1 56324 443\r\n",
         "PROXY TCP5 192.0.2.1 198.51.100.1 56324 443\r\n",
-        "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
-        "65535xxxx\r\n",
+        ("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
+         "65535xxxx\r\n"),
     };
     for (size_t i = 0; i != sizeof lines / sizeof lines[0]; ++i)
         assert_null(read_line(lines[i]));
