@@ -75,6 +75,14 @@ static char *gather(struct native_response *r, char *bytes, size_t len, size_t *
     return r->held.base;
 }
 
+/* The frame's body bytes come next, unless they are more than the head allows. */
+static bool enter_body(struct native_response *r)
+{
+    r->state = NATIVE_BODY;
+    return r->without_body || r->head.content_length < 0 ||
+           r->body_left <= (uint64_t)r->head.content_length - r->body_seen;
+}
+
 static enum http1_event take_head(struct native_response *r, const char *bytes)
 {
     struct frame_response decoded;
@@ -88,7 +96,8 @@ static enum http1_event take_head(struct native_response *r, const char *bytes)
     r->head.content_length = decoded.content_length;
     r->without_body = r->head_request || decoded.status == 204 || decoded.status == 304;
     r->have_head = true;
-    r->state = NATIVE_BODY;
+    if (!enter_body(r))
+        return broken(r, "body longer than its declared length");
     return HTTP1_HEAD;
 }
 
@@ -115,8 +124,6 @@ static enum http1_event take_body(struct native_response *r, char *bytes, size_t
     *used += piece;
     r->body_left -= piece;
     r->body_seen += piece;
-    if (!r->without_body && r->head.content_length >= 0 && r->body_seen > (uint64_t)r->head.content_length)
-        return broken(r, "body longer than its declared length");
     return piece == 0 || r->without_body ? HTTP1_MORE : HTTP1_BODY;
 }
 
@@ -167,7 +174,8 @@ static enum http1_event take_fixed(struct native_response *r, const char *bytes)
         r->state = NATIVE_MESSAGE;
         break;
     default:
-        r->state = NATIVE_BODY;
+        if (!enter_body(r))
+            return broken(r, "body longer than its declared length");
         break;
     }
     return HTTP1_MORE;
