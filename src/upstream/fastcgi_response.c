@@ -298,15 +298,16 @@ static enum http1_event take_output(struct fastcgi_response *r, struct str *piec
     if (r->state == IN_HEAD)
         return next_head(r, piece);
     *body_r = *piece;
-    piece->len = 0;
-    if (r->state == WITHOUT_BODY)
-        return HTTP1_MORE;
-    if (r->head.content_length != -1) {
-        if (body_r->len > r->body_left)
+    if (r->state == IN_BODY && r->head.content_length != -1) {
+        if (r->body_left == 0)
             return fail(r, "more body than the Content-Length");
+        if (body_r->len > r->body_left)
+            body_r->len = (size_t)r->body_left;
         r->body_left -= body_r->len;
     }
-    return HTTP1_BODY;
+    piece->base += body_r->len;
+    piece->len -= body_r->len;
+    return r->state == IN_BODY ? HTTP1_BODY : HTTP1_MORE;
 }
 
 static void take_log(struct fastcgi_response *r, struct str piece)
@@ -325,7 +326,7 @@ static enum http1_event take_content(struct fastcgi_response *r, char *bytes, si
     switch (record_type(r)) {
     case FASTCGI_STDOUT:
         event = take_output(r, &piece, body_r);
-        n -= piece.len; /* a head leaves the body behind it for the next turn */
+        n -= piece.len; /* what is left is for the next turn */
         break;
     case FASTCGI_STDERR:
         take_log(r, piece);
