@@ -52,6 +52,7 @@ struct conn {
         int64_t since_us; /* in this state without progress */
         uint64_t round;   /* the sweep that filled `seen` and what follows */
         uint64_t requests, acked, sent, seen_sent;
+        bool ended;          /* its reading side is shut down */
         int64_t arriving_us; /* how long the head or the body that is arriving has taken so far */
     } sweep;
 };

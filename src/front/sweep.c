@@ -99,31 +99,30 @@ static int on_http2_stream(h2o_req_t *req, void *arg)
 
 /* ---- is the client taking its answer? ---------------------------------------------------------------------------- */
 
-/* Something that grows (TCP) or at least changes (Unix) as the peer takes bytes */
-static uint64_t taken_bytes(const struct conn *c, int fd)
+/* TCP tells how much the peer has acknowledged. A Unix socket only tells how much is unread, which at least changes as the peer
+ * reads. */
+static bool bytes_were_taken(struct conn *c)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
-    int unread = 0;
-    if (c->peer.ss_family != AF_UNIX && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
-        return info.tcpi_bytes_acked;
+    int fd = h2o_socket_get_fd(c->sock), unread = 0;
+    uint64_t before = c->sweep.acked;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0) {
+        if (info.tcpi_bytes_acked < before + (c->is_http2 ? HTTP2_PROGRESS_BYTES : 1))
+            return false;
+        c->sweep.acked = info.tcpi_bytes_acked;
+        return true;
+    }
     (void)ioctl(fd, SIOCOUTQ, &unread);
-    return (uint64_t)unread;
+    c->sweep.acked = (uint64_t)unread;
+    return c->sweep.acked != before;
 }
 
 static bool has_progressed(struct conn *c)
 {
-    uint64_t taken = taken_bytes(c, h2o_socket_get_fd(c->sock));
-    bool progressed = c->sweep.sent != c->sweep.seen_sent;
-    if (c->peer.ss_family == AF_UNIX)
-        progressed |= taken != c->sweep.acked;
-    else
-        progressed |= taken >= c->sweep.acked + (c->is_http2 ? HTTP2_PROGRESS_BYTES : 1);
-    if (progressed) {
-        c->sweep.acked = taken;
-        c->sweep.sent = c->sweep.seen_sent;
-    }
-    return progressed;
+    bool more_was_sent = c->sweep.sent != c->sweep.seen_sent;
+    c->sweep.sent = c->sweep.seen_sent;
+    return bytes_were_taken(c) || more_was_sent;
 }
 
 static bool piece_says_no_window(h2o_iovec_t piece)
@@ -186,9 +185,9 @@ static void refuse_late(struct conn *c, enum conn_cut why)
 /* Ends our reading only: a request that has just arrived is still served, and then the connection closes. */
 static void end_idle(struct conn *c, enum conn_cut why)
 {
-    if (c->is_cut)
+    if (c->sweep.ended || c->is_cut)
         return;
-    c->is_cut = true;
+    c->sweep.ended = true;
     thread_count(&c->thread->counters.cut[why], 1);
     shutdown(h2o_socket_get_fd(c->sock), SHUT_RD);
 }

@@ -23,9 +23,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "diag/log.h"
 #include "front/exchange.h"
 #include "front/generation.h"
+#include "front/link.h"
 #include "front/listener.h"
 #include "front/setup.h"
 #include "front/steady_clock.h"
@@ -191,11 +191,13 @@ static void turn(struct front_thread *thread)
     atomic_fetch_add_explicit(&thread->beats, 1, memory_order_relaxed);
 }
 
-/* what of set-up fails in a thread has no remedy there; the supervisor sees the process end and says so */
+/* what fails of a thread's set-up has no remedy there */
 static void die(const struct front_thread *thread, const char *what)
 {
-    log_write(LOG_LEVEL_ERROR, "front", "loop thread %u: %s: %s", thread->index, what, strerror(errno));
-    exit(1);
+    char why[256];
+    snprintf(why, sizeof why, "loop thread %u: %s: %s", thread->index, what, strerror(errno));
+    link_send(&(struct wire_control){.type = WIRE_FAILED, .text = str_of(why)}, -1);
+    _exit(1);
 }
 
 static void create_contexts(struct front_thread *thread)
