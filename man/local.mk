@@ -1,1 +1,2 @@
 dist_man_MANS += man/bulkhead.8
+dist_man_MANS += man/bulkhead-handler.3

@@ -20,49 +20,9 @@
 #include "base/clock.h"
 #include "handler/module.h"
 
+#include "capture.h"
+
 #define PROBE "tests/unit/probe.so"
-
-/* What a module answered */
-struct answer {
-    int status;
-    struct buf fields; /* "name: value\n" each */
-    int64_t content_length;
-    struct buf body;
-    unsigned heads, bodies, wholes;
-    unsigned pieces_wanted; /* refuse after so many; 0: never */
-    bool ok;
-    char error[256];
-};
-
-static bool on_head(void *arg, int status, const struct module_field *fields, size_t nfields, int64_t content_length)
-{
-    struct answer *a = arg;
-    a->heads++;
-    a->status = status;
-    a->content_length = content_length;
-    for (size_t i = 0; i < nfields; i++)
-        buf_printf(&a->fields, "%.*s: %.*s\n", STR_ARG(fields[i].name), STR_ARG(fields[i].value));
-    return true;
-}
-
-static bool on_body(void *arg, struct str bytes)
-{
-    struct answer *a = arg;
-    a->bodies++;
-    buf_append_str(&a->body, bytes);
-    return a->pieces_wanted == 0 || a->bodies < a->pieces_wanted;
-}
-
-static bool on_whole(void *arg, int status, const struct module_field *fields, size_t nfields, int64_t content_length,
-                     struct str body)
-{
-    struct answer *a = arg;
-    on_head(a, status, fields, nfields, content_length);
-    a->heads--;
-    a->wholes++;
-    buf_append_str(&a->body, body);
-    return true;
-}
 
 static bool always(void *arg)
 {
@@ -99,33 +59,12 @@ static struct module_request request_for(const char *method, const char *path, c
     };
 }
 
-static void answer_free(struct answer *a)
+static struct capture ask(const char *method, const char *path)
 {
-    buf_free(&a->fields);
-    buf_free(&a->body);
-}
-
-static void handle(struct answer *a, struct module *m, const struct module_request *request)
-{
-    const struct module_writer writer = {.head = on_head, .body = on_body, .whole = on_whole, .arg = a};
-    a->ok = module_handle(m, request, &writer, a->error, sizeof(a->error));
-}
-
-static struct module *open_fine(const char *path, const char *options)
-{
-    char error[512] = "";
-    struct module *m = module_open(path, options, error, sizeof(error));
-    if (m == NULL)
-        fail_msg("%s", error);
-    return m;
-}
-
-static struct answer ask(const char *method, const char *path)
-{
-    struct answer a = {0};
-    struct module *m = open_fine(PROBE, NULL);
+    struct capture a = {0};
+    struct module *m = capture_open(PROBE, NULL);
     struct module_request request = request_for(method, path, NULL);
-    handle(&a, m, &request);
+    capture_call(&a, m, &request);
     module_close(&m);
     return a;
 }
@@ -133,12 +72,11 @@ static struct answer ask(const char *method, const char *path)
 /* nothing of the answer may have come out, and the message must hold these words */
 static void assert_fails(const char *path, const char *words)
 {
-    struct answer a = ask("GET", path);
+    struct capture a = ask("GET", path);
     assert_false(a.ok);
     assert_int_equal(a.heads + a.bodies + a.wholes, 0);
-    if (strstr(a.error, words) == NULL)
-        fail_msg("\"%s\" is not in \"%s\"", words, a.error);
-    answer_free(&a);
+    capture_assert_words(a.error, words);
+    capture_free(&a);
 }
 
 /* ---- loading ---------------------------------------------------------------------------------------------------- */
@@ -147,8 +85,7 @@ static void assert_not_opened(const char *path, const char *options, const char 
 {
     char error[1024] = "";
     assert_null(module_open(path, options, error, sizeof(error)));
-    if (strstr(error, words) == NULL)
-        fail_msg("\"%s\" is not in \"%s\"", words, error);
+    capture_assert_words(error, words);
 }
 
 static void a_file_that_is_not_there_is_named(void **state)
@@ -170,7 +107,7 @@ static void a_module_of_another_version_is_refused(void **state)
 
 static void assert_found(const char *options)
 {
-    struct module *m = open_fine(PROBE, options);
+    struct module *m = capture_open(PROBE, options);
     module_close(&m);
 }
 
@@ -243,15 +180,15 @@ static void assert_json(json_t *object, const char *name, const char *expected)
 
 static json_t *echo(const char *query)
 {
-    struct answer a = {0};
-    struct module *m = open_fine("contrib/handlers/echo.so", NULL);
+    struct capture a = {0};
+    struct module *m = capture_open("contrib/handlers/echo.so", NULL);
     struct module_request request = request_for("PATCH", "/a%20b", query);
-    handle(&a, m, &request);
+    capture_call(&a, m, &request);
     assert_true(a.ok);
     json_t *object = json_loadb(a.body.base, a.body.len, 0, NULL);
     assert_non_null(object);
     module_close(&m);
-    answer_free(&a);
+    capture_free(&a);
     return object;
 }
 
@@ -286,21 +223,21 @@ static void no_query_is_told_from_an_empty_one(void **state)
 
 static void memory_of_a_call_is_aligned_and_as_large_as_asked(void **state)
 {
-    struct answer a = ask("GET", "/memory");
+    struct capture a = ask("GET", "/memory");
     if (!a.ok)
         fail_msg("%s", a.error);
     assert_int_equal(a.body.len, 3000);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void assert_looks(struct module_request *request, const char *expected)
 {
-    struct answer a = {0};
-    struct module *m = open_fine(PROBE, NULL);
-    handle(&a, m, request);
-    assert_string_equal(buf_z(&a.body), expected);
+    struct capture a = {0};
+    struct module *m = capture_open(PROBE, NULL);
+    capture_call(&a, m, request);
+    assert_string_equal(a.body.base, expected);
     module_close(&m);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void cancellation_is_asked_for_until_it_is_true(void **state)
@@ -325,79 +262,79 @@ static void a_passed_deadline_cancels(void **state)
 
 static void a_short_answer_goes_out_whole(void **state)
 {
-    struct answer a = ask("GET", "/whole");
+    struct capture a = ask("GET", "/whole");
     assert_true(a.ok);
     assert_int_equal(a.status, 201);
     assert_int_equal(a.wholes, 1);
     assert_int_equal(a.heads + a.bodies, 0);
     assert_int_equal(a.content_length, 5);
-    assert_string_equal(buf_z(&a.fields), "content-type: text/plain\n");
-    assert_string_equal(buf_z(&a.body), "hello");
-    answer_free(&a);
+    assert_string_equal(a.fields.base, "content-type: text/plain\n");
+    assert_string_equal(a.body.base, "hello");
+    capture_free(&a);
 }
 
 static void setting_a_field_replaces_all_of_its_name(void **state)
 {
-    struct answer a = ask("GET", "/headers-replaced");
+    struct capture a = ask("GET", "/headers-replaced");
     assert_true(a.ok);
-    assert_string_equal(buf_z(&a.fields), "x-b: 2\nx-a: 4\n");
-    answer_free(&a);
+    assert_string_equal(a.fields.base, "x-b: 2\nx-a: 4\n");
+    capture_free(&a);
 }
 
-static struct answer ask_echo(const char *query)
+static struct capture ask_echo(const char *query)
 {
-    struct answer a = {0};
-    struct module *m = open_fine("contrib/handlers/echo.so", NULL);
+    struct capture a = {0};
+    struct module *m = capture_open("contrib/handlers/echo.so", NULL);
     struct module_request request = request_for("GET", "/", query);
-    handle(&a, m, &request);
+    capture_call(&a, m, &request);
     module_close(&m);
     return a;
 }
 
 static void a_long_answer_goes_out_in_pieces(void **state)
 {
-    struct answer a = ask_echo("size=200000&piece=1000");
+    struct capture a = ask_echo("size=200000&piece=1000");
     assert_true(a.ok);
     assert_int_equal(a.heads, 1);
     assert_int_equal(a.wholes, 0);
     assert_int_equal(a.content_length, -1);
     assert_int_equal(a.body.len, 200000);
     assert_in_range(a.bodies, 3, 5);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void an_announced_length_goes_out_with_the_head(void **state)
 {
-    struct answer a = ask_echo("size=200000&announce=1");
+    struct capture a = ask_echo("size=200000&announce=1");
     assert_true(a.ok);
     assert_int_equal(a.content_length, 200000);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void a_handler_that_says_nothing_has_failed(void **state)
 {
-    struct answer a = ask_echo("nothing");
+    struct capture a = ask_echo("nothing");
     assert_false(a.ok);
     assert_int_equal(a.heads + a.wholes, 0);
     assert_string_equal(a.error, "the handler returned without an answer");
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void half_an_answer_has_failed(void **state)
 {
-    struct answer a = ask_echo("half");
+    struct capture a = ask_echo("half");
     assert_false(a.ok);
     assert_int_equal(a.heads, 1);
     assert_string_equal(a.error, "wrote 100000 body bytes of the announced 200000");
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void an_error_is_passed_on(void **state)
 {
-    struct answer a = ask_echo("fail");
+    struct capture a = ask_echo("fail");
     assert_false(a.ok);
     assert_string_equal(a.error, "failed as it was told to");
-    answer_free(&a);
+    capture_free(&a);
     assert_fails("/minus-two", "the handler returned -2 without a message");
 }
 
@@ -416,47 +353,47 @@ static void wrong_uses_fail_the_call(void **state)
 
 static void the_head_is_final_once_sent(void **state)
 {
-    struct answer a = ask("GET", "/head-twice");
+    struct capture a = ask("GET", "/head-twice");
     assert_false(a.ok);
     assert_int_equal(a.status, 200);
     assert_string_equal(a.error, "status 404 was set after the head had been sent");
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void head_gets_the_length_without_the_body(void **state)
 {
-    struct answer a = ask("HEAD", "/whole");
+    struct capture a = ask("HEAD", "/whole");
     assert_true(a.ok);
     assert_int_equal(a.content_length, 5);
     assert_int_equal(a.body.len, 0);
-    answer_free(&a);
+    capture_free(&a);
     a = ask("HEAD", "/announced");
     assert_true(a.ok);
     assert_int_equal(a.content_length, 12345);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void no_content_has_no_body(void **state)
 {
-    struct answer a = ask("GET", "/no-content");
+    struct capture a = ask("GET", "/no-content");
     assert_true(a.ok);
     assert_int_equal(a.status, 204);
     assert_int_equal(a.content_length, -1);
     assert_int_equal(a.body.len, 0);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 static void a_writer_that_has_gone_stops_the_handler(void **state)
 {
-    struct answer a = {.pieces_wanted = 3};
-    struct module *m = open_fine(PROBE, NULL);
+    struct capture a = {.bodies_wanted = 3};
+    struct module *m = capture_open(PROBE, NULL);
     struct module_request request = request_for("GET", "/write-on", NULL);
-    handle(&a, m, &request);
+    capture_call(&a, m, &request);
     assert_false(a.ok);
     assert_string_equal(a.error, "2 pieces");
     assert_int_equal(a.bodies, 3);
     module_close(&m);
-    answer_free(&a);
+    capture_free(&a);
 }
 
 int main(void)

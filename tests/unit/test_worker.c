@@ -206,6 +206,20 @@ static void cgi_programs_are_served_too(void **state)
     assert_int_equal(stop(&w), 0);
 }
 
+static void the_manual_pages_example_works(void **state)
+{
+    struct worker w =
+        start(ARGUMENTS("--module", "tests/unit/example.so", "--options", "{\"greeting\": \"good day\"}"));
+    int fd = connect_worker(&w);
+    native_request(fd, 1, "/", "name=reader");
+    native_assert_answer(fd, 1, 200, "good day, reader\n");
+    native_request(fd, 2, "/", NULL);
+    native_assert_answer(fd, 2, 400, "name?\n");
+    close(fd);
+    kill(w.pid, SIGTERM);
+    assert_int_equal(stop(&w), 0);
+}
+
 static void a_stop_lets_the_running_call_finish(void **state)
 {
     struct worker w = start(ARGUMENTS("--module", PROBE, "--threads", "2", "--options", "{\"meet\": 2}"));
@@ -265,6 +279,7 @@ int main(void)
         cmocka_unit_test(calls_are_served_on_the_inherited_socket),
         cmocka_unit_test(threads_serve_at_the_same_time),
         cmocka_unit_test(cgi_programs_are_served_too),
+        cmocka_unit_test(the_manual_pages_example_works),
         cmocka_unit_test(a_stop_lets_the_running_call_finish),
         cmocka_unit_test(sigkill_ends_what_does_not_end),
         cmocka_unit_test(a_crash_closes_the_connection),

@@ -22,7 +22,8 @@
  * Threads. `open` and `close` are called once each, before the first and after the last call. `handle` is called from
  * several threads at once in the class `threads`: what calls share through `state` is the module's to lock. A call
  * belongs to the thread that runs `handle`; none of the functions below may be called for it from another one, nor
- * after `handle` has returned. A thread's stack is 1 MiB.
+ * after `handle` has returned. A thread's stack is 1 MiB. Two backends that name the same file may share one process:
+ * keep state in `state`, not in static variables.
  *
  * Memory. Every pointer that a function here returns for a call is the call's: it is valid until `handle` returns and
  * is never freed by the module. What the module passes in is copied or sent before the function returns. Text is
