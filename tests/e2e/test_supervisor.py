@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import BUILD, BULKHEAD, PYTHON, alive, die_with_parent, eventually, processes_of_group_or_child
+from harness import BUILD, BULKHEAD, KIND, PYTHON, alive, die_with_parent, eventually, processes_of_group_or_child
 
 FAKE_FRONT = os.path.join(BUILD, "tests", "unit", "fake_front")
 LIFE = "import os, socket, sys, time\ns = socket.socket(fileno=3)\n"
@@ -352,7 +352,8 @@ def test_many_crashes_leak_nothing(tmp_path):
         fds, rss = use()
         crash(int(os.environ.get("BULKHEAD_CRASHES", "100")))
         eventually(lambda: use()[0] <= fds, "no descriptor has leaked")
-        assert use()[1] <= rss * 1.05 + 256
+        if KIND == "plain":  # a sanitizer keeps what has been freed for a while
+            assert use()[1] <= rss * 1.05 + 256
         assert len(processes_of_group_or_child(supervisor)) <= 5  # guardian, front, two workers, one being tried
 
 
