@@ -2,9 +2,10 @@
  *
  * spin: a handler that computes, as one does that renders or compresses; or that has lost its way.
  *
- * Options: "ms": how much CPU time of its thread to burn, in milliseconds (100); "check": notice that nobody waits any
- * more, and return (false). Query:   ms=N (at most an hour) or ms=forever, check=0|1: instead of the options for this
- * call. Answer:  200, text: the milliseconds of CPU time it burnt.
+ * Options: "ms": how much CPU time of its thread to burn, in milliseconds (100);
+ *          "check": notice that nobody waits any more, and return (false).
+ * Query:   ms=N (at most an hour) or ms=forever, check=0|1: instead of the options for this call.
+ * Answer:  200, text: the milliseconds of CPU time it burnt.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -167,6 +167,10 @@ class Bulkhead:
     def backend(self, name):
         return next(b for b in self.status()["backends"] if b["name"] == name)
 
+    def wait_workers(self, name, slots, timeout=30):
+        """All workers of a backend are ready: its limit has reached `slots`."""
+        eventually(lambda: self.backend(name)["limit"] == slots, f"{slots} slots of {name}", timeout)
+
     def get(self, path, **kw):
         return request(("127.0.0.1", self.port), "GET", path, **kw)
 
@@ -311,8 +315,8 @@ class Client:
             while True:
                 try:
                     size = int(self._line().split(b";")[0], 16)
-                except EOFError:
-                    break
+                except (EOFError, ValueError):
+                    break  # cut: the connection ends, or what comes is visibly no chunk
                 if size == 0:
                     while self._line():
                         pass

@@ -208,8 +208,8 @@ def test_hung_front_is_replaced():
 
 def test_nothing_outlives_a_killed_supervisor():
     code = "import socket,subprocess,time\nsubprocess.Popen(['sleep','1000'])\n" \
-           "s=socket.socket(fileno=3)\nwhile True:\n c,_=s.accept()\n c.recv(65536)\n" \
-           " c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok')\n c.close()\n"
+           "s=socket.socket(fileno=3)\nwhile True:\n c,_=s.accept()\n if c.recv(65536):\n" \
+           "  c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok')\n c.close()\n"
     conf = {"backends": {"w": {"run": "workers", "command": python_worker(code), "workers": 2}},
             "routes": [{"path_prefix": "/", "backend": "w"}]}
     with Bulkhead(conf) as b:
