@@ -29,6 +29,7 @@ FRONT_PURE_SOURCES = \
   src/front/fields.c src/front/fields.h \
   src/front/file_request.c src/front/file_request.h \
   src/front/path.c src/front/path.h \
+  src/front/route_index.c src/front/route_index.h \
   src/front/router.c src/front/router.h \
   src/front/share.c src/front/share.h
 
