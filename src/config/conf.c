@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "config/conf.h"
 #include "config/conf_build.h"
 #include "config/conf_check.h"
@@ -82,6 +83,8 @@ struct conf *conf_build(const struct conf_text *text, struct buf *problems)
     struct region notes = {0};
     struct problems found = {.region = &notes};
     const char *directory = text->directory != NULL ? text->directory : paths_directory(&notes, text->name);
+    if (!utf8_valid(directory, strlen(directory)))
+        directory = "/"; /* a dump has no relative names, and goes on working in any directory */
     struct source *source = source_create(&notes, text->name, directory, text->text);
     source->generated = text->generated;
     struct node *root = node_parse(&notes, source, &found);

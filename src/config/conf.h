@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * conf: the frozen configuration tree. One parse yields one `struct conf`; nothing in it changes afterwards, and
- * conf_free gives all of it back at once (an arena). Every string is NUL-terminated and owned by the tree; an absent optional string is NULL.
- * Durations are µs (-1: unlimited where a key allows that), sizes are bytes. What a key means, its unit, bounds, default and reload class is in
- * the keyword table (config/keys.c), which also yields man page, schema, sample and dump. All processes.
+ * conf_free gives all of it back at once (an arena). Every string is NUL-terminated and owned by the tree; an absent
+ * optional string is NULL. File names are absolute. Durations are µs (-1: unlimited where a key allows that), sizes are
+ * bytes. What a key means, its unit, bounds, default and reload class is in the keyword table (config/keys.c), which
+ * also yields man page, schema, sample and dump. All processes.
  */
 #ifndef BULKHEAD_CONFIG_CONF_H
 #define BULKHEAD_CONFIG_CONF_H
@@ -24,13 +25,13 @@ struct conf_certificate {
 };
 
 struct conf_listener {
-    const char *bind;   /* as written: "127.0.0.1:8080", "[::]:443", "*:80", "unix:/path" */
+    const char *bind;    /* as written: "127.0.0.1:8080", "[::]:443", "*:80", "unix:/path" */
     const char *systemd; /* FileDescriptorName, instead of bind */
     enum conf_bind_kind kind;
     struct sockaddr_storage address; /* TCP and UNIX */
     socklen_t address_len;
-    unsigned mode;      /* Unix socket's file mode; default 0660 */
-    unsigned backlog;   /* default 4096 */
+    unsigned mode;       /* Unix socket's file mode; default 0660 */
+    unsigned backlog;    /* default 4096 */
     bool proxy_protocol; /* v1 line expected */
     bool http2;
     bool ipv6_only;
@@ -59,35 +60,43 @@ struct conf_backend {
     const char *name;
     enum conf_run run;
     enum conf_what what;
-    char **command; /* NULL-terminated argv */
+    char **command;     /* NULL-terminated argv */
     const char *module; /* path or bare name of a .so */
     const char *cgi;    /* program file, or a directory of programs ending in '/' */
     struct conf_address *proxy;
     size_t nproxy;
     enum conf_protocol protocol;
-    const char *root;  /* fastcgi, cgi: DOCUMENT_ROOT */
-    const char *index; /* fastcgi: appended to a path ending in '/'; default index.php */
+    const char *root;         /* fastcgi, cgi: DOCUMENT_ROOT */
+    const char *index;        /* fastcgi: appended to a path ending in '/'; default index.php */
     const char *options_json; /* `options` as compact JSON text, "{}" when absent */
-    unsigned workers;      /* default: online CPUs */
-    unsigned concurrency;  /* default 1 */
-    unsigned threads;      /* default 16 */
-    bool in_front;         /* threads: in the front process instead of a host of its own */
-    unsigned limit;        /* effective: threads; workers × concurrency; loop: as configured (default 100) */
-    unsigned queue;        /* default 10 × limit */
+    unsigned workers;         /* default: online CPUs */
+    unsigned concurrency;     /* default 1 */
+    unsigned threads;         /* default 16 */
+    bool in_front;            /* threads: in the front process instead of a host of its own */
+    unsigned limit;           /* effective: threads; workers × concurrency; loop: as configured (default 100) */
+    unsigned queue;           /* default 10 × limit */
     int64_t queue_timeout, timeout, warn_after, stop_timeout, start_timeout;
-    int64_t connect_timeout, first_byte_timeout, idle_timeout; /* towards proxy upstreams and workers; first_byte: -1 none */
-    int64_t keep_alive;    /* idle time after which a kept upstream connection is not used again */
+    int64_t connect_timeout, first_byte_timeout,
+        idle_timeout;   /* towards proxy upstreams and workers; first_byte: -1 none */
+    int64_t keep_alive; /* idle time after which a kept upstream connection is not used again */
     enum conf_on_abandon on_abandon;
     int nice;              /* default by measurement */
     const char *directory; /* working directory of the child */
     struct conf_pair *environment;
     size_t nenvironment;
-    const char *user, *group; /* of the child */
-    int64_t max_response_buffer; /* bytes of an answer held for a slow client, memory then file; past it the backend waits */
+    const char *user, *group;    /* of the child */
+    int64_t max_response_buffer; /* bytes of an answer held for a slow client, memory then file; past it the backend
+                                    waits */
 };
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
-enum conf_route_action { CONF_ROUTE_BACKEND, CONF_ROUTE_RESPOND, CONF_ROUTE_REDIRECT, CONF_ROUTE_FILES, CONF_ROUTE_COUNT };
+enum conf_route_action {
+    CONF_ROUTE_BACKEND,
+    CONF_ROUTE_RESPOND,
+    CONF_ROUTE_REDIRECT,
+    CONF_ROUTE_FILES,
+    CONF_ROUTE_COUNT
+};
 
 struct conf_header_match {
     const char *name;  /* lower case */
@@ -112,9 +121,19 @@ struct conf_route {
     /* what serves it */
     enum conf_route_action action;
     size_t backend; /* index into conf.backends */
-    struct { int status; const char *body; const char *content_type; } respond;
-    struct { int status; const char *to; } redirect; /* "to" may hold $path $query $host */
-    struct { const char *root; const char *index; } files; /* path below root = request path less path_prefix */
+    struct {
+        int status;
+        const char *body;
+        const char *content_type;
+    } respond;
+    struct {
+        int status;
+        const char *to;
+    } redirect; /* "to" may hold $path $query $host */
+    struct {
+        const char *root;
+        const char *index;
+    } files; /* path below root = request path less path_prefix */
     /* overrides; -1: the backend's or the general value */
     int64_t timeout, queue_timeout, max_body;
     bool buffer; /* default true */
@@ -129,15 +148,16 @@ struct conf_route {
 enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT, CONF_LOG_FORMAT_COUNT };
 
 struct conf_limits {
-    int64_t head_bytes, target_bytes, header_fields;         /* 16 KiB, 8 KiB, 100 (at most 100) */
-    int64_t max_body, body_memory, chunk_overhead;           /* 8 MiB, 64 KiB, 8 KiB */
-    int64_t head_timeout, body_timeout, idle_timeout, write_timeout, tls_handshake_timeout; /* 10 s 60 s 30 s 30 s 5 s */
-    int64_t requests_per_connection;                         /* 10000 */
-    int64_t connections;                                     /* 0: 80 % of the descriptors */
-    int64_t connections_per_address;                         /* 256 */
-    int64_t http2_streams, http2_handlers, http2_glitches;   /* 100, 32, 100 */
+    int64_t head_bytes, target_bytes, header_fields; /* 16 KiB, 8 KiB, 100 (at most 100) */
+    int64_t max_body, body_memory, chunk_overhead;   /* 8 MiB, 64 KiB, 8 KiB */
+    int64_t head_timeout, body_timeout, idle_timeout, write_timeout,
+        tls_handshake_timeout;                                             /* 10 s 60 s 30 s 30 s 5 s */
+    int64_t requests_per_connection;                                       /* 10000 */
+    int64_t connections;                                                   /* 0: 80 % of the descriptors */
+    int64_t connections_per_address;                                       /* 256 */
+    int64_t http2_streams, http2_handlers, http2_glitches;                 /* 100, 32, 100 */
     int64_t response_head_bytes, response_header_fields, response_interim; /* 64 KiB, 100, 10 */
-    int64_t log_line, log_lines_per_second;                  /* 8 KiB, 1000: of workers */
+    int64_t log_line, log_lines_per_second;                                /* 8 KiB, 1000: of workers */
 };
 
 struct conf {
@@ -145,20 +165,24 @@ struct conf {
     const char *path; /* of the main file, for messages and relative names; "-" for the one-line start */
     struct conf_listener *listeners;
     size_t nlisteners;
-    struct conf_listener *admin; /* NULL: none */
-    const char *control;         /* socket path */
+    struct conf_listener *admin;   /* NULL: none */
+    const char *control;           /* socket path */
     const char *runtime_directory; /* workers' sockets */
-    const char *spool_directory; /* unlinked temporary files */
+    const char *spool_directory;   /* unlinked temporary files */
     unsigned threads;
-    const char *user, *group;    /* of the front */
+    const char *user, *group;                 /* of the front */
     int64_t drain_timeout, heartbeat_timeout; /* 30 s, 5 s */
-    const char **trusted_proxies; /* addresses or CIDR */
+    const char **trusted_proxies;             /* addresses or CIDR */
     size_t ntrusted_proxies;
     struct {
-        int level; /* enum log_level */
+        int level;          /* enum log_level */
         const char *target; /* "stderr" or a file */
         enum conf_log_format format;
-        struct { bool enabled; const char *path; enum conf_log_format format; } access; /* "-": stdout */
+        struct {
+            bool enabled;
+            const char *path;
+            enum conf_log_format format;
+        } access; /* "-": stdout */
     } log;
     struct conf_limits limits;
     struct conf_backend *backends;
@@ -167,16 +191,20 @@ struct conf {
     size_t nroutes;
 };
 
-/* Reads a file with its includes. NULL when anything is wrong; every problem of the pass is then in `problems`, a line each:
- * "file:line:column: error: path: problem (limit); hint". Warnings may be there on success too. */
+/* Reads a file with its includes, and checks what it says against files, users, PATH and the resolver (which may take
+ * as long as the resolver likes). NULL when anything is wrong; every problem of the pass is then in `problems`, a line
+ * each: "file:line:column: error: path: problem (limit); hint". Warnings may be there on success too. */
 struct conf *conf_load(const char *path, struct buf *problems);
-/* The same from text (the one-line start, a dump handed to the front). `name` stands for the file in messages. */
+/* The same from text, for a dump handed to another process: looks at nothing outside, so it cannot include files or
+ * resolve host names. `name` stands for the file in messages; relative file names are relative to where it would be. */
 struct conf *conf_parse(const char *name, const char *text, size_t len, struct buf *problems);
 void conf_free(struct conf **conf);
 /* The effective configuration with every default, as JSON that conf_parse accepts and that dumps to itself again. */
 void conf_dump(const struct conf *conf, struct buf *out);
 const struct conf_backend *conf_backend_find(const struct conf *conf, const char *name);
-/* Where a module's file is: as written if it has a '/' (relative to `directory` or the conf file's), else the module directories. */
+/* Where a module's file is, for the caller to free: as it is in the tree if it has a '/' (conf_load leaves the file's
+ * absolute name there), else among the handlers beside a program that has not been installed, else the installed ones.
+ */
 char *conf_module_path(const struct conf *conf, const struct conf_backend *backend);
 
 #endif

@@ -13,8 +13,9 @@
 #include "config/problems.h"
 
 #define SUN_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
-/* what follows the backend's name in the name of a worker's socket */
-#define WORKER_SOCKET_REST (sizeof("/-1023.4294967295.sock") - 1)
+/* the name of a worker's socket below runtime_directory, at its longest, but for the backend's name (at most 32) */
+#define WORKER_SOCKET_REST strlen("/bulkhead-4194304-99/.1023.sock")
+#define WORKER_SOCKET_NAME ((size_t)32)
 
 struct node *conf_check_first(const struct check *c, const char *list)
 {
@@ -28,18 +29,50 @@ struct node *conf_check_good(const struct node *object, const char *key)
     return member == NULL || member->bad ? NULL : member;
 }
 
+/* ---- keys that exclude each other ------------------------------------------------------------------------------- */
+
 /* How many of the keys are there; *last_r is the last of them. */
 static unsigned count_present(const struct node *object, const char *const *keys, struct node **last_r)
 {
     unsigned present = 0;
     for (; *keys != NULL; keys++) {
-        struct node *member = object->kind == NODE_OBJECT ? node_member(object, *keys) : NULL;
+        struct node *member = node_member(object, *keys);
         if (member == NULL)
             continue;
         *last_r = member;
         present++;
     }
     return present;
+}
+
+/* "command, module, cgi or proxy" */
+static const char *alternatives(const struct check *c, const char *const *keys)
+{
+    const char *list = keys[0];
+    for (size_t i = 1; keys[i] != NULL; i++)
+        list = region_printf(c->problems->region, "%s%s%s", list, keys[i + 1] == NULL ? " or " : ", ", keys[i]);
+    return list;
+}
+
+/* true when exactly one is there and it is good */
+static bool check_one_of(const struct check *c, const struct key_object *type, struct node *node)
+{
+    struct node *last = NULL;
+    unsigned present = count_present(node, type->one_of, &last);
+    if (present == 0)
+        problems_error(c->problems, node, "needs one of %s", alternatives(c, type->one_of));
+    else if (present > 1)
+        problems_key_error(c->problems, last, "a %s has only one of %s; remove the others", type->name,
+                           alternatives(c, type->one_of));
+    return present == 1 && !last->bad;
+}
+
+static void check_at_most_one(const struct check *c, const struct key_object *type, const struct node *node)
+{
+    struct node *last = NULL;
+    if (count_present(node, type->at_most_one, &last) > 1)
+        problems_key_error(c->problems, last, "a %s has at most one of %s; remove the others", type->name,
+                           alternatives(c, type->at_most_one));
 }
 
 /* ---- keys that mean nothing in this kind of object -------------------------------------------------------------- */
@@ -87,7 +120,7 @@ static void check_fits(const struct check *c, const struct key_object *type, str
                        const struct kind_word *words)
 {
     unsigned kind = type->kind(object);
-    for (struct node *member = node->kind == NODE_OBJECT ? node->first : NULL; member != NULL; member = member->next) {
+    for (struct node *member = node->first; member != NULL; member = member->next) {
         const struct key *key = keys_find(type, member->key);
         if (key == NULL || keys_fits(key, kind))
             continue;
@@ -102,14 +135,7 @@ static void check_fits(const struct check *c, const struct key_object *type, str
 
 static void check_listener(const struct check *c, const struct conf_listener *listener, struct node *node)
 {
-    static const char *const places[] = {"bind", "systemd", NULL};
-    struct node *last = NULL;
-    unsigned present = count_present(node, places, &last);
-    if (present == 0 && node->kind == NODE_OBJECT)
-        problems_error(c->problems, node, "needs one of the keys \"bind\" and \"systemd\"");
-    else if (present > 1)
-        problems_key_error(c->problems, last, "cannot go together with \"bind\"; keep one of them");
-    else if (last != NULL && !last->bad)
+    if (node->kind == NODE_OBJECT && check_one_of(c, &keys_listener, node))
         check_fits(c, &keys_listener, node, listener, listener_words);
 }
 
@@ -150,21 +176,6 @@ static void check_listeners(const struct check *c)
 
 /* ---- backends --------------------------------------------------------------------------------------------------- */
 
-static const char *const what_keys[] = {"command", "module", "cgi", "proxy", NULL};
-
-static bool check_backend_what(const struct check *c, struct node *node)
-{
-    struct node *last = NULL;
-    unsigned present = count_present(node, what_keys, &last);
-    if (present == 1)
-        return !last->bad;
-    if (present == 0)
-        problems_error(c->problems, node, "needs one of the keys \"command\", \"module\", \"cgi\" and \"proxy\"");
-    else
-        problems_key_error(c->problems, last, "a backend has one of command, module, cgi and proxy; keep one of them");
-    return false;
-}
-
 static bool check_backend_run(const struct check *c, const struct conf_backend *backend, struct node *node)
 {
     static const struct {
@@ -182,7 +193,7 @@ static bool check_backend_run(const struct check *c, const struct conf_backend *
     if ((runs[backend->what].fits & 1u << backend->run) != 0)
         return true;
     problems_error(c->problems, run, "must be %s for a backend with %s (is %s)", runs[backend->what].words,
-                   what_keys[backend->what], node_describe(run, c->problems->region));
+                   keys_backend.one_of[backend->what], node_describe(run, c->problems->region));
     return false;
 }
 
@@ -195,7 +206,8 @@ static void check_backend_warn_after(const struct check *c, const struct conf_ba
 
 static bool fits_socket(const struct check *c, const struct conf_backend *backend)
 {
-    return strlen(c->conf->runtime_directory) + strlen(backend->name) + WORKER_SOCKET_REST <= SUN_PATH_MAX;
+    size_t name = strlen(backend->name) < WORKER_SOCKET_NAME ? strlen(backend->name) : WORKER_SOCKET_NAME;
+    return strlen(c->conf->runtime_directory) + name + WORKER_SOCKET_REST <= SUN_PATH_MAX;
 }
 
 static void check_backend_socket(const struct check *c, const struct conf_backend *backend, struct node *node)
@@ -214,7 +226,7 @@ static void check_backends(const struct check *c)
         const struct conf_backend *backend = &c->conf->backends[i];
         if (node->kind != NODE_OBJECT)
             continue;
-        if (check_backend_what(c, node) && check_backend_run(c, backend, node))
+        if (check_one_of(c, &keys_backend, node) && check_backend_run(c, backend, node))
             check_fits(c, &keys_backend, node, backend, backend_words);
         check_backend_warn_after(c, backend, node);
         check_backend_socket(c, backend, node);
@@ -222,29 +234,6 @@ static void check_backends(const struct check *c)
 }
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
-
-static void check_route_action(const struct check *c, const struct conf_route *route, struct node *node)
-{
-    static const char *const actions[] = {"backend", "respond", "redirect", "files", NULL};
-    struct node *last = NULL;
-    unsigned present = count_present(node, actions, &last);
-    if (present == 0)
-        problems_error(c->problems, node, "needs one of the keys \"backend\", \"respond\", \"redirect\" and \"files\"");
-    else if (present > 1)
-        problems_key_error(c->problems, last,
-                           "a route has one of backend, respond, redirect and files; keep one of them");
-    else if (!last->bad)
-        check_fits(c, &keys_route, node, route, route_words);
-}
-
-static void check_route_path(const struct check *c, const struct node *node)
-{
-    static const char *const paths[] = {"path", "path_prefix", "path_regex", NULL};
-    struct node *last = NULL;
-    if (count_present(node, paths, &last) > 1)
-        problems_key_error(c->problems, last,
-                           "a route has at most one of path, path_prefix and path_regex; keep one of them");
-}
 
 static void check_route_redirect(const struct check *c, const struct conf_route *route, const struct node *node)
 {
@@ -274,27 +263,15 @@ static void check_each_route(const struct check *c)
         const struct conf_route *route = &c->conf->routes[i];
         if (node->kind != NODE_OBJECT)
             continue;
-        check_route_action(c, route, node);
-        check_route_path(c, node);
+        if (check_one_of(c, &keys_route, node))
+            check_fits(c, &keys_route, node, route, route_words);
+        check_at_most_one(c, &keys_route, node);
         check_route_redirect(c, route, node);
         check_route_strip(c, route, node);
     }
 }
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
-
-static void check_backends_used(const struct check *c)
-{
-    const struct conf *conf = c->conf;
-    struct node *node = conf_check_first(c, "backends");
-    for (size_t i = 0; i < conf->nbackends; i++, node = node->next) {
-        bool used = false;
-        for (size_t k = 0; k < conf->nroutes && !used; k++)
-            used = conf->routes[k].action == CONF_ROUTE_BACKEND && conf->routes[k].backend == i;
-        if (!used)
-            problems_warning(c->problems, node, "no route leads to this backend");
-    }
-}
 
 static void check_control(const struct check *c)
 {
@@ -308,11 +285,13 @@ static void check_control(const struct check *c)
 
 static void check_at_most(const struct check *c, const char *key, int64_t value, const char *other, int64_t bound)
 {
-    struct node *limits = conf_check_good(c->root, "limits");
-    struct node *node = limits == NULL ? NULL : conf_check_good(limits, key);
-    if (node == NULL && limits != NULL)
+    const struct node *limits = node_member(c->root, "limits");
+    if (limits == NULL || value <= bound)
+        return;
+    struct node *node = conf_check_good(limits, key);
+    if (node == NULL)
         node = conf_check_good(limits, other);
-    if (node != NULL && value > bound)
+    if (node != NULL)
         problems_error(c->problems, node, "limits.%s must not exceed limits.%s (%lld against %lld)", key, other,
                        (long long)value, (long long)bound);
 }
@@ -331,6 +310,4 @@ void conf_check(const struct check *c)
     check_each_route(c);
     check_control(c);
     check_limits(c);
-    if (c->problems->errors == 0)
-        check_backends_used(c);
 }

@@ -3,6 +3,7 @@
  * conf_check_routes: finds routes that no request can reach because an earlier one takes all that they would match:
  * the same match keys again, or a path below an earlier path_prefix that asks for nothing else. A hash holds what
  * earlier routes take, so that ten thousand routes cost a few look-ups each. It finds the common mistakes, not all.
+ * Backends that no route leads to are another sign of such a mistake.
  */
 #include "config.h"
 
@@ -97,7 +98,7 @@ static void take_prefixes(struct taken *taken, const struct conf_route *route, s
     }
 }
 
-void conf_check_routes(const struct check *c)
+static void check_reachable(const struct check *c)
 {
     struct taken taken = {.routes = json_object()};
     struct buf key = {0};
@@ -120,4 +121,23 @@ void conf_check_routes(const struct check *c)
     }
     buf_free(&key);
     json_decref(taken.routes);
+}
+
+static void check_backends_used(const struct check *c)
+{
+    const struct conf *conf = c->conf;
+    struct node *node = conf_check_first(c, "backends");
+    for (size_t i = 0; i < conf->nbackends; i++, node = node->next) {
+        bool used = false;
+        for (size_t k = 0; k < conf->nroutes && !used; k++)
+            used = conf->routes[k].action == CONF_ROUTE_BACKEND && conf->routes[k].backend == i;
+        if (!used)
+            problems_warning(c->problems, node, "no route leads to this backend");
+    }
+}
+
+void conf_check_routes(const struct check *c)
+{
+    check_reachable(c);
+    check_backends_used(c);
 }

@@ -114,8 +114,7 @@ static void check_command(const struct check *c, const struct conf_backend *back
     if (strchr(program, '/') == NULL) {
         if (!is_in_path(backend, program))
             problems_error(c->problems, where,
-                           "the program \"%s\" is in no directory of PATH (%s); install it or write its path", program,
-                           search_path(backend));
+                           "the program \"%s\" is in no directory of PATH; install it or write where it is", program);
         return;
     }
     const char *file = paths_absolute(c->problems->region, backend->directory, program);

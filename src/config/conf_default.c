@@ -11,11 +11,13 @@
 #include "config/conf.h"
 #include "config/conf_default.h"
 #include "config/conf_read.h"
+#include "config/keys.h"
 #include "config/node.h"
 #include "config/paths.h"
 #include "config/source.h"
 
 #define SOCKET_NAME "control.sock"
+#define QUEUE_MAX   ((unsigned)keys_find(&keys_backend, "queue")->max)
 
 /* an absolute file name in the environment; of a list separated by ':' the first */
 static const char *environment_path(struct region *region, const char *variable)
@@ -83,7 +85,7 @@ static void default_backend(struct conf_backend *backend, const char *directory)
     else if (backend->run == CONF_RUN_WORKERS)
         backend->limit = backend->workers * backend->concurrency;
     if (backend->queue == CONF_READ_UNSET)
-        backend->queue = 10 * backend->limit;
+        backend->queue = backend->limit < QUEUE_MAX / 10 ? 10 * backend->limit : QUEUE_MAX;
     if (backend->directory == NULL && backend->run != CONF_RUN_LOOP)
         backend->directory = directory;
 }
@@ -94,16 +96,13 @@ static void default_listener(struct conf_listener *listener)
         listener->kind = CONF_BIND_SYSTEMD;
 }
 
-static void default_route(struct conf_route *route, const struct node *node)
+/* the key that is there says what serves the route; conf_check refuses none and several */
+static enum conf_route_action action_of(const struct node *node)
 {
-    static const char *const actions[CONF_ROUTE_COUNT] = {"backend", "respond", "redirect", "files"};
-    route->action = CONF_ROUTE_COUNT;
-    for (unsigned i = 0; i < CONF_ROUTE_COUNT && route->action == CONF_ROUTE_COUNT; i++)
-        if (node->kind == NODE_OBJECT && node_member(node, actions[i]) != NULL)
-            route->action = (enum conf_route_action)i;
-    if (route->action == CONF_ROUTE_COUNT)
-        route->action = CONF_ROUTE_BACKEND; /* conf_check refuses it */
-    route->line = source_line(node->source, node->at);
+    for (unsigned i = 0; i < CONF_ROUTE_COUNT; i++)
+        if (node->kind == NODE_OBJECT && node_member(node, keys_route.one_of[i]) != NULL)
+            return (enum conf_route_action)i;
+    return CONF_ROUTE_BACKEND;
 }
 
 /* most routes are in the file of the one before */
@@ -125,7 +124,8 @@ void conf_default(struct conf *conf, struct node *root, struct region *region)
         default_backend(&conf->backends[i], directory);
     const struct node *node = conf->nroutes == 0 ? NULL : node_member(root, "routes")->first;
     for (size_t i = 0; i < conf->nroutes; i++, node = node->next) {
-        default_route(&conf->routes[i], node);
+        conf->routes[i].action = action_of(node);
+        conf->routes[i].line = source_line(node->source, node->at);
         note_file(conf, i, node->source->name, region);
     }
 }

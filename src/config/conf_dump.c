@@ -109,14 +109,26 @@ static json_t *dump_string(const struct item *item)
     return s == NULL ? NULL : text(s);
 }
 
-/* The strings in it are escaped by escaping the whole: "${" is no JSON outside of a string. */
+/* Replaces the strings in it, which may hold "${"; names of members are taken as they are and stay. */
+static json_t *escape_values(json_t *json)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    void *next;
+    json_object_foreach_safe(json, next, key, member)
+        json_object_set_new(json, key, escape_values(json_incref(member)));
+    json_array_foreach(json, i, member) json_array_set_new(json, i, escape_values(json_incref(member)));
+    if (!json_is_string(json))
+        return json;
+    json_t *escaped = text(json_string_value(json));
+    json_decref(json);
+    return escaped;
+}
+
 static json_t *dump_json(const struct item *item)
 {
-    struct buf escaped = {0};
-    expand_escape(pointer_at(place(item)), &escaped);
-    json_t *json = json_loadb(escaped.base, escaped.len, 0, NULL);
-    buf_free(&escaped);
-    return json;
+    return escape_values(json_loads(pointer_at(place(item)), 0, NULL));
 }
 
 static json_t *dump_bind(const struct item *item)

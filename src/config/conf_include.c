@@ -178,7 +178,8 @@ static void include_pattern(struct loader *l, struct node *root, struct node *in
         return;
     if (status != 0)
         problems_error(l->problems, include, "%s (is %s)",
-                       status == GLOB_NOMATCH ? "there is no such file" : "the directory cannot be read",
+                       status == GLOB_NOMATCH ? "there is no such file"
+                                              : "its directory does not exist or cannot be read",
                        node_describe(include, l->region));
     for (size_t i = 0; status == 0 && i < found.gl_pathc; i++) {
         struct node *included = load(l, region_strdup(l->region, str_of(found.gl_pathv[i])), include);

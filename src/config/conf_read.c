@@ -193,11 +193,19 @@ static void read_word(const struct item *item)
     report_word(item);
 }
 
+/* a string without a value: one of its environment variables has been reported */
+static bool is_spoilt(const struct node *node)
+{
+    return node->kind == NODE_STRING && node->bad;
+}
+
 /* Rules for the text of `node`, which is item's or one within it; a copy in the tree's region, or NULL when it is bad
  */
 static char *take_text(const struct item *item, struct node *node, grammar_fn grammar, bool empty_ok)
 {
     struct conf_reader *reader = item->reader;
+    if (is_spoilt(node))
+        return NULL;
     size_t max = item->key->type == KEY_STRING && item->key->max != 0 ? (size_t)item->key->max : STRING_MAX;
     if (node->kind != NODE_STRING) {
         problems_error(reader->problems, node, "must be a string (is %s)",
@@ -356,7 +364,12 @@ static void read_matches(const struct item *item)
     for (; member != NULL; member = member->next) {
         const char *name = take_name(item, member);
         bool present = member->kind == NODE_BOOL && member->boolean;
-        const char *value = present ? NULL : take_text(item, member, item->key->value_grammar, true);
+        const char *value = NULL;
+        if (member->kind == NODE_STRING)
+            value = take_text(item, member, item->key->value_grammar, true);
+        else if (!present)
+            problems_error(item->reader->problems, member, "must be a string or true (is %s)",
+                           node_describe(member, item->reader->problems->region));
         if (present || value != NULL)
             matches[count++] = (struct conf_header_match){name, value};
     }
@@ -466,7 +479,8 @@ static void report_unknown(struct conf_reader *reader, const struct key_object *
     if (nearest.word != NULL)
         problems_key_error(reader->problems, member, "unknown key; did you mean \"%s\"?", nearest.word);
     else
-        problems_key_error(reader->problems, member, "unknown key; bulkhead.conf(5) lists those of a %s", type->name);
+        problems_key_error(reader->problems, member, "unknown key; bulkhead.conf(5) lists the keys of \"%s\"",
+                           type->name);
 }
 
 static void read_members(struct conf_reader *reader, const struct key_object *type, struct node *node, char *object)
@@ -569,7 +583,8 @@ static void read_row(struct conf_reader *reader, const struct key *key, struct n
         [KEY_INCLUDE] = read_nothing,
     };
     const struct item item = {reader, key, node, object};
-    readers[key->type](&item);
+    if (!is_spoilt(node))
+        readers[key->type](&item);
 }
 
 void conf_read(struct conf_reader *reader, struct node *root)

@@ -22,6 +22,10 @@ static const char *const run_words[] = {"loop", "threads", "workers", NULL};
 static const char *const protocol_words[] = {"http", "fastcgi", NULL};
 static const char *const on_abandon_words[] = {"finish", "kill", NULL};
 static const char *const target_words[] = {"stderr", NULL};
+static const char *const listener_one_of[] = {"bind", "systemd", NULL};
+static const char *const backend_one_of[] = {"command", "module", "cgi", "proxy", NULL};     /* enum conf_what */
+static const char *const route_one_of[] = {"backend", "respond", "redirect", "files", NULL}; /* conf_route_action */
+static const char *const route_at_most_one[] = {"path", "path_prefix", "path_regex", NULL};
 static const char *const access_words[] = {"-", NULL};
 
 /* ---- listeners -------------------------------------------------------------------------------------------------- */
@@ -80,6 +84,7 @@ const struct key_object keys_listener = {
     .nkeys = COUNT(listener_keys),
     .size = sizeof(struct conf_listener),
     .kind = listener_kind,
+    .one_of = listener_one_of,
 };
 
 /* ---- log -------------------------------------------------------------------------------------------------------- */
@@ -297,6 +302,7 @@ const struct key_object keys_backend = {
     .nkeys = COUNT(backend_keys),
     .size = sizeof(struct conf_backend),
     .kind = backend_kind,
+    .one_of = backend_one_of,
 };
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
@@ -437,6 +443,8 @@ const struct key_object keys_route = {
     .nkeys = COUNT(route_keys),
     .size = sizeof(struct conf_route),
     .kind = route_kind,
+    .one_of = route_one_of,
+    .at_most_one = route_at_most_one,
 };
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
@@ -487,8 +495,8 @@ static const struct key root_keys[] = {
 };
 
 const struct key_object keys_root = {
-    .name = "conf",
-    .title = "The top level.",
+    .name = "top level",
+    .title = "Listeners, backends and routes, and what holds for all of them.",
     .keys = root_keys,
     .nkeys = COUNT(root_keys),
     .size = sizeof(struct conf),

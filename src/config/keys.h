@@ -78,6 +78,8 @@ struct key_object {
     size_t size;                          /* of the struct */
     const char *short_form;               /* a key that a plain value in place of the object is for; NULL: none */
     unsigned (*kind)(const void *object); /* its kind as bits, see keys_fits; NULL: one kind */
+    const char *const *one_of;            /* keys of which exactly one is there, NULL-terminated; NULL: no such rule */
+    const char *const *at_most_one;       /* keys of which at most one is there */
 };
 
 /* The kinds of a backend and of a route action, for `fits` */

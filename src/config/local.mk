@@ -21,3 +21,16 @@ libconfig_a_SOURCES = \
   src/config/source.h src/config/source.c \
   src/config/units.h src/config/units.c
 libconfig_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)
+
+# What is made from the keyword table is kept in the tree, so that it can be read and shipped without a build;
+# tests/unit/generated_files fails when it lags behind. After a change of the table: make update-keys
+noinst_PROGRAMS += bulkhead-keys
+bulkhead_keys_SOURCES = src/config/keys_doc.h src/config/keys_facts.c src/config/keys_main.c src/config/keys_man.c \
+  src/config/keys_sample.c src/config/keys_schema.c
+bulkhead_keys_CPPFLAGS = $(libconfig_a_CPPFLAGS)
+bulkhead_keys_LDADD = libconfig.a libbase.a $(JANSSON_LIBS) $(PCRE2_LIBS)
+
+update-keys: bulkhead-keys
+	./bulkhead-keys schema >$(srcdir)/conf/bulkhead.schema.json
+	./bulkhead-keys sample >$(srcdir)/conf/bulkhead.conf
+	./bulkhead-keys man $(srcdir)/man/bulkhead.conf.5.in >$(srcdir)/man/bulkhead.conf.5

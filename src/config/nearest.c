@@ -40,7 +40,8 @@ void nearest_offer(struct nearest *n, const char *candidate)
         return;
     size_t found = distance(n->written, written_len, candidate, candidate_len);
     size_t longer = written_len > candidate_len ? written_len : candidate_len;
-    if (found > (longer + 2) / 3 || (n->word != NULL && found >= n->distance))
+    size_t allowed = (longer + 3) / 4; /* one slip in four characters */
+    if (found >= longer || found > allowed || (n->word != NULL && found >= n->distance))
         return;
     n->word = candidate;
     n->distance = found;

@@ -227,7 +227,9 @@ static bool check_syntax(const char *text, size_t len, const struct source *sour
     json_error_t error;
     json_t *json = json_loadb(text, len, 0, &error);
     if (json == NULL) {
-        problems_text_error(problems, source, offset_of(&error), "%s", error.text);
+        bool is_nul = json_error_code(&error) == json_error_null_character;
+        problems_text_error(problems, source, offset_of(&error), "%s",
+                            is_nul ? "a string cannot hold a NUL character" : error.text);
         return false;
     }
     bool is_object = json_is_object(json);

@@ -15,6 +15,7 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run
 include tests/fuzz/wire.mk
 include tests/fuzz/executor.mk
 include tests/fuzz/parsers.mk
+include tests/fuzz/conf.mk
 
 if !FUZZING
 TESTS += $(FUZZ_TARGETS)

@@ -9,3 +9,4 @@ include tests/unit/executor.mk
 include tests/unit/parsers.mk
 include tests/unit/front_glue.mk
 include tests/unit/door.mk
+include tests/unit/config.mk
