@@ -157,8 +157,8 @@ static size_t text_length(const char *z)
 
 size_t access_log_max(const struct access_record *r)
 {
-    size_t escaped = r->id.len + r->peer.len + r->method.len + r->target.len + text_length(r->route) +
-                     text_length(r->backend);
+    size_t escaped =
+        r->id.len + r->peer.len + r->method.len + r->target.len + text_length(r->route) + text_length(r->backend);
     return LINE_FIXED + ESCAPE_MAX * escaped;
 }
 

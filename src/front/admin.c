@@ -28,8 +28,9 @@ static void answer(h2o_req_t *req, struct conn *conn, int status, struct str typ
     headers[0] = reply_header(&req->pool, STR("content-type"), type);
     headers[1] = reply_header(&req->pool, STR("cache-control"), STR("no-store"));
     conn_request_end(conn, false);
-    reply_now(req, conn->thread->door,
-              &(struct reply_whole){.status = status, .headers = headers, .nheaders = 2, .body = {copy.base, copy.len}});
+    reply_now(
+        req, conn->thread->door,
+        &(struct reply_whole){.status = status, .headers = headers, .nheaders = 2, .body = {copy.base, copy.len}});
 }
 
 static void refuse(h2o_req_t *req, struct conn *conn, const struct problem *p)

@@ -69,11 +69,11 @@ void departure_thread_init(struct door *door)
     door->young_due = (struct deadline){.on_expired = on_young_due};
     door->watch_epoll = epoll_create1(EPOLL_CLOEXEC);
     if (door->watch_epoll == -1) {
-        log_write(LOG_LEVEL_ERROR, "front", "cannot create an epoll: %s; raise the limit of open files", strerror(errno));
+        log_write(LOG_LEVEL_ERROR, "front", "cannot create an epoll: %s; raise the limit of open files",
+                  strerror(errno));
         abort();
     }
-    h2o_socket_t *sock =
-        h2o_evloop_socket_create(door->thread->ctx.loop, door->watch_epoll, H2O_SOCKET_FLAG_DONT_READ);
+    h2o_socket_t *sock = h2o_evloop_socket_create(door->thread->ctx.loop, door->watch_epoll, H2O_SOCKET_FLAG_DONT_READ);
     sock->data = door;
     h2o_socket_read_start(sock, on_ready);
 }

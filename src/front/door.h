@@ -31,8 +31,8 @@ struct door {
     int watch_epoll; /* clients whose departure is waited for */
     struct share_table *shares;
     int64_t wall_offset_us, wall_refreshed_us; /* wall clock minus monotonic; when that was found */
-    char id_prefix[16];     /* random, hexadecimal */
-    uint64_t ids;           /* request ids made so far */
+    char id_prefix[16];                        /* random, hexadecimal */
+    uint64_t ids;                              /* request ids made so far */
     struct access_stamp stamp;
 };
 

@@ -97,8 +97,7 @@ static struct access_record record_of(const struct arrival *a, int64_t now_us)
 
 static void write_record(const struct arrival *a, const struct access_record *r)
 {
-    enum access_format format =
-        a->generation->conf->log.access.format == CONF_LOG_JSON ? ACCESS_JSON : ACCESS_TEXT;
+    enum access_format format = a->generation->conf->log.access.format == CONF_LOG_JSON ? ACCESS_JSON : ACCESS_TEXT;
     access_log_write(a->door->thread->access_ring, format, r, &a->door->stamp);
 }
 
@@ -205,7 +204,8 @@ static void respond(struct arrival *a)
                                  .nheaders = route->nheaders,
                                  .body = route->body};
     if (answer.body.len <= 512) {
-        answer.body.base = h2o_strdup(&a->req->pool, route->body.base == NULL ? "" : route->body.base, route->body.len).base;
+        answer.body.base =
+            h2o_strdup(&a->req->pool, route->body.base == NULL ? "" : route->body.base, route->body.len).base;
     } else {
         struct generation **held = h2o_mem_alloc_shared(&a->req->pool, sizeof(struct generation *), release_generation);
         *held = generation_ref(a->generation);
@@ -627,7 +627,8 @@ static void put_fields(struct exchange *ex)
         .authority = str_of_iovec(req->input.authority),
         .scheme = str_of_iovec(req->input.scheme->name),
         .peer = str_of(a->conn->peer_text),
-        .via = is_http1(req) ? (req->version == 0x101 ? STR("1.1 bulkhead") : STR("1.0 bulkhead")) : STR("2.0 bulkhead"),
+        .via =
+            is_http1(req) ? (req->version == 0x101 ? STR("1.1 bulkhead") : STR("1.0 bulkhead")) : STR("2.0 bulkhead"),
         .id = exchange_id(a),
         .arrived_us = door_wall_us(a->door, a->arrived_us),
         .is_trusted = a->conn->is_trusted_proxy,

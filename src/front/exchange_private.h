@@ -34,7 +34,7 @@ struct arrival {
 };
 
 enum exchange_state {
-    EXCHANGE_SHARED,    /* waits in its connection's line (share.waiting); `deadline`: queue_timeout, or admitted just now */
+    EXCHANGE_SHARED, /* waits in its connection's line (share.waiting); `deadline`: queue_timeout, or admitted just now */
     EXCHANGE_QUEUED,    /* waits in gate.waiting; `deadline`: queue_timeout */
     EXCHANGE_CANCELLED, /* left the gate's queue while it was being granted; on_cancelled comes from the gate */
     EXCHANGE_RUNNING,   /* the executor has the call; `deadline`: timeout; on_done comes from the executor */

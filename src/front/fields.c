@@ -69,11 +69,11 @@ bool fields_rules_drop(const struct fields_rules *rules, struct str name)
 
 enum kind {
     KIND_PLAIN,
-    KIND_HOP,             /* of this connection: never forwarded */
-    KIND_CONNECTION,      /* names further ones */
-    KIND_COOKIE,          /* HTTP/2 may split it; HTTP/1 knows one */
-    KIND_OURS,            /* always overwritten */
-    KIND_FORWARDED_FOR,   /* from here on: a trusted proxy's word is kept */
+    KIND_HOP,           /* of this connection: never forwarded */
+    KIND_CONNECTION,    /* names further ones */
+    KIND_COOKIE,        /* HTTP/2 may split it; HTTP/1 knows one */
+    KIND_OURS,          /* always overwritten */
+    KIND_FORWARDED_FOR, /* from here on: a trusted proxy's word is kept */
     KIND_FORWARDED,
     KIND_FORWARDED_PROTO,
     KIND_FORWARDED_HOST,
@@ -214,8 +214,8 @@ struct build {
     size_t count;
     char *text; /* where the next composed byte goes */
     bool connection_matters;
-    bool has_proto, has_host, has_start;          /* a trusted proxy's is kept */
-    unsigned cookies, forwarded_for, forwarded;   /* how many came */
+    bool has_proto, has_host, has_start;        /* a trusted proxy's is kept */
+    unsigned cookies, forwarded_for, forwarded; /* how many came */
 };
 
 static void put(struct build *b, struct str name, struct str value)
@@ -424,8 +424,8 @@ size_t fields_request_build(const struct fields_request *q, struct call_field *o
 {
     struct build b = {.q = q, .out = out, .text = text};
     for (size_t i = 0; i < q->nfields && !b.connection_matters; i++)
-        b.connection_matters = kind_by_length(*q->fields[i].name) == KIND_CONNECTION &&
-                               connection_matters(q->fields[i].value);
+        b.connection_matters =
+            kind_by_length(*q->fields[i].name) == KIND_CONNECTION && connection_matters(q->fields[i].value);
     if (q->authority.len != 0)
         put(&b, STR("host"), q->authority);
     for (size_t i = 0; i < q->nfields; i++)

@@ -96,8 +96,8 @@ static void refuse(struct arrival *a, int error)
         exchange_refuse(a, &(struct problem){.reason = REASON_NOT_FOUND});
         return;
     default:
-        log_limited(LOG_LEVEL_WARNING, "front", "%s: cannot open a file for %.*s: %s", a->route->label, STR_ARG(a->path),
-                    strerror(error));
+        log_limited(LOG_LEVEL_WARNING, "front", "%s: cannot open a file for %.*s: %s", a->route->label,
+                    STR_ARG(a->path), strerror(error));
         exchange_refuse(a, &(struct problem){.reason = REASON_INTERNAL, .detail = "the file cannot be opened"});
     }
 }
@@ -109,8 +109,9 @@ static void redirect_to_directory(struct arrival *a)
     struct str path = a->path;
     while (path.len > 1 && path.base[0] == '/' && path.base[1] == '/')
         path = (struct str){path.base + 1, path.len - 1};
-    h2o_iovec_t location = h2o_concat(pool, h2o_iovec_init(path.base, path.len), h2o_iovec_init(H2O_STRLIT("/")),
-                                      h2o_iovec_init("?", a->query.base != NULL), h2o_iovec_init(a->query.base, a->query.len));
+    h2o_iovec_t location =
+        h2o_concat(pool, h2o_iovec_init(path.base, path.len), h2o_iovec_init(H2O_STRLIT("/")),
+                   h2o_iovec_init("?", a->query.base != NULL), h2o_iovec_init(a->query.base, a->query.len));
     h2o_header_t *headers = h2o_mem_alloc_pool(pool, sizeof(headers[0]));
     headers[0] = reply_header(pool, STR("location"), (struct str){location.base, location.len});
     exchange_answer(a, &(struct reply_whole){.status = 301, .headers = headers, .nheaders = 1});
@@ -186,8 +187,9 @@ static struct answer decide(const struct arrival *a, const struct file *f)
         break;
     case FILE_RANGE_PART:
         answer.status = 206;
-        snprintf(answer.content_range, sizeof(answer.content_range), "bytes %llu-%llu/%llu", (unsigned long long)answer.from,
-                 (unsigned long long)(answer.from + answer.len - 1), (unsigned long long)size);
+        snprintf(answer.content_range, sizeof(answer.content_range), "bytes %llu-%llu/%llu",
+                 (unsigned long long)answer.from, (unsigned long long)(answer.from + answer.len - 1),
+                 (unsigned long long)size);
         break;
     case FILE_RANGE_UNSATISFIABLE:
         answer.status = 416;

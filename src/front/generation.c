@@ -92,7 +92,7 @@ static struct executor *create_crew(const struct builder *builder, const struct 
     struct crew_options o = {
         .backend = c->name,
         .run = (enum call_class)c->run,
-        .protocol = c->what != CONF_WHAT_COMMAND               ? CREW_NATIVE
+        .protocol = c->what != CONF_WHAT_COMMAND           ? CREW_NATIVE
                     : c->protocol == CONF_PROTOCOL_FASTCGI ? CREW_FASTCGI
                                                            : CREW_HTTP,
         .root = c->root,
@@ -157,8 +157,8 @@ static bool start_host_in_front(struct builder *builder, struct backend *b)
     if ((b->module = open_module(builder, c)) == NULL)
         return false;
     if ((b->host = host_start(b->module, c->threads, -1)) == NULL) {
-        snprintf(builder->error, builder->error_size, "backend \"%s\": cannot start %u threads: %s; lower threads", c->name,
-                 c->threads, strerror(errno));
+        snprintf(builder->error, builder->error_size, "backend \"%s\": cannot start %u threads: %s; lower threads",
+                 c->name, c->threads, strerror(errno));
         return false;
     }
     crew_grant_local(b->executor, c->threads, connect_host, b->host);

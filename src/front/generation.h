@@ -41,7 +41,7 @@ struct backend {
     struct executor *executor;
     struct module *module; /* in_front threads: what the host runs */
     struct host *host;
-    _Atomic bool is_down; /* the supervisor says: no worker can be started */
+    _Atomic bool is_down;                    /* the supervisor says: no worker can be started */
     _Atomic uint64_t outcomes[REASON_COUNT]; /* calls by reason; REASON_NONE: answered */
     pthread_mutex_t lock;                    /* of what follows: written by the main thread, read by status */
     char down_why[128];
@@ -64,7 +64,8 @@ void generation_unref(struct generation *g);
 /* Supervisor's messages about workers; main thread */
 void generation_grant(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
                       unsigned concurrency, const char *path);
-void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, const char *why);
+void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation,
+                     const char *why);
 void generation_worker(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
                        const char *state, unsigned restarts);
 void generation_down(struct generation *g, unsigned backend, bool down, const char *why);

@@ -70,8 +70,8 @@ static void put_html_text(struct buf *out, struct str s)
 void problem_put_html(const struct problem *p, struct buf *out)
 {
     int status = reason_status(p->reason);
-    buf_printf(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>%d %s</title></head>\n", status,
-               reply_phrase(status));
+    buf_printf(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>%d %s</title></head>\n",
+               status, reply_phrase(status));
     buf_printf(out, "<body><h1>%d %s</h1>\n<p>", status, reply_phrase(status));
     put_html_text(out, str_of(detail_of(p)));
     buf_append_z(out, ".</p>\n<p><small>");
@@ -122,7 +122,8 @@ static struct str retry_after(h2o_req_t *req, unsigned seconds)
 static bool client_wants_html(const h2o_req_t *req)
 {
     ssize_t i = h2o_find_header(&req->headers, H2O_TOKEN_ACCEPT, -1);
-    return i != -1 && problem_wants_html((struct str){req->headers.entries[i].value.base, req->headers.entries[i].value.len});
+    return i != -1 &&
+           problem_wants_html((struct str){req->headers.entries[i].value.base, req->headers.entries[i].value.len});
 }
 
 /* Composes fields and body into the request's pool. Returns the number of fields. */

@@ -18,10 +18,10 @@ struct door;
 
 struct problem {
     enum reason reason;
-    const char *detail;  /* in words; NULL: the reason's title says it all */
-    const char *backend; /* NULL: none was involved */
-    struct str id;       /* request id; empty: none */
-    const char *allow;   /* for 405 */
+    const char *detail;     /* in words; NULL: the reason's title says it all */
+    const char *backend;    /* NULL: none was involved */
+    struct str id;          /* request id; empty: none */
+    const char *allow;      /* for 405 */
     unsigned retry_after_s; /* 0: none */
     bool close;             /* the connection ends behind the answer */
 };

@@ -24,7 +24,8 @@ static void add_header(struct route *r, struct str name, struct str value)
     const h2o_token_t *token = h2o_lookup_token(name.base, name.len);
     h2o_header_t *h = &r->headers[r->nheaders];
     r->names[r->nheaders] = h2o_iovec_init(name.base, name.len);
-    *h = (h2o_header_t){token != NULL ? (h2o_iovec_t *)&token->buf : &r->names[r->nheaders], NULL, {value.base, value.len}};
+    *h = (h2o_header_t){
+        token != NULL ? (h2o_iovec_t *)&token->buf : &r->names[r->nheaders], NULL, {value.base, value.len}};
     r->nheaders++;
 }
 
@@ -38,7 +39,8 @@ static void compile_answer(struct route *r)
         bool has_type = !fields_rules_drop(&r->response_rules, STR("content-type"));
         if (r->body.len != 0 && has_type)
             add_header(r, STR("content-type"),
-                       c->respond.content_type == NULL ? STR("text/plain; charset=utf-8") : str_of(c->respond.content_type));
+                       c->respond.content_type == NULL ? STR("text/plain; charset=utf-8")
+                                                       : str_of(c->respond.content_type));
     }
     for (size_t i = 0; i < r->response_rules.nadded; i++)
         add_header(r, r->response_rules.added[i].name, r->response_rules.added[i].value);

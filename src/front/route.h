@@ -18,8 +18,8 @@ struct backend;
 
 struct route {
     const struct conf_route *conf;
-    struct backend *backend; /* NULL: answered without one */
-    char *label;             /* "bulkhead.conf:12", for the log */
+    struct backend *backend;              /* NULL: answered without one */
+    char *label;                          /* "bulkhead.conf:12", for the log */
     int64_t timeout_us, queue_timeout_us; /* CLOCK_NEVER: none */
     uint64_t max_body;
     struct str strip_prefix;

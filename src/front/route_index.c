@@ -165,7 +165,8 @@ struct route_index {
     struct entry *entries; /* mask + 1 of them, at most half in use */
     uint32_t mask;
     struct node *nodes; /* nodes[0]: the root */
-    unsigned char *first; /* the first byte of each node's label, so that siblings are told apart in one line of cache */
+    unsigned char
+        *first; /* the first byte of each node's label, so that siblings are told apart in one line of cache */
     uint32_t *numbers;
     char *text;
     uint32_t nnodes, nnumbers;
@@ -256,8 +257,8 @@ static size_t freeze_branch(struct route_index *x, uint32_t at, const struct bra
     uint32_t children = x->nnodes;
     size_t deepest = 0;
     x->nnodes += b->nchildren;
-    x->nodes[at] = (struct node){keep_text(x, b->label), keep_numbers(x, b->numbers.at, b->numbers.count), children,
-                                 b->nchildren};
+    x->nodes[at] =
+        (struct node){keep_text(x, b->label), keep_numbers(x, b->numbers.at, b->numbers.count), children, b->nchildren};
     x->first[at] = b->label.len == 0 ? 0 : (unsigned char)b->label.base[0];
     for (uint32_t i = 0; i < b->nchildren; i++) {
         size_t depth = freeze_branch(x, children + i, b->children[i]);

@@ -36,7 +36,7 @@ struct route_key route_key(struct str text);
 struct route_cursors {
     struct route_cursor {
         const uint32_t *at, *end;
-    } *all;
+    } * all;
     size_t count;
 };
 

@@ -24,7 +24,7 @@
 
 #define HOST_MAX 255
 /* what one expression may try on one path; an honest one needs a few hundred */
-#define REGEX_MATCH_LIMIT 50000
+#define REGEX_MATCH_LIMIT    50000
 #define REGEX_HEAP_LIMIT_KIB 1024
 /* Past this many expressions their machine code falls out of the processor's caches between two uses, and interpreting the
  * much smaller byte code is the faster way (measured with 10,000: 0.6 µs against 1.5 µs). */
@@ -50,7 +50,7 @@ struct router {
     struct route_index **tables;
     uint32_t ntables;
     uint32_t nsuffixes; /* of the tables */
-    size_t lists_max; /* lists that one lookup can meet */
+    size_t lists_max;   /* lists that one lookup can meet */
     pcre2_match_context *limits;
 };
 
@@ -172,8 +172,8 @@ static bool rule_compile_regex(struct rule *rule, const struct conf_route *route
 {
     int code;
     size_t offset;
-    rule->regex = pcre2_compile((PCRE2_SPTR)route->path_regex, PCRE2_ZERO_TERMINATED, PCRE2_DOLLAR_ENDONLY, &code,
-                                &offset, NULL);
+    rule->regex =
+        pcre2_compile((PCRE2_SPTR)route->path_regex, PCRE2_ZERO_TERMINATED, PCRE2_DOLLAR_ENDONLY, &code, &offset, NULL);
     if (rule->regex == NULL) {
         char text[120];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof(text));

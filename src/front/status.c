@@ -189,10 +189,11 @@ static void put_responses(struct buf *out)
 {
     put_key(out, "responses");
     buf_append_char(out, '{');
-    for (unsigned class = 2; class <= 5; class++) {
+    for (unsigned class = 2; class <= 5; class ++) {
         char key[4] = {(char)('0' + class), 'x', 'x', '\0'};
-        put_number(out, key,
-                   (int64_t)sum(offsetof(struct front_counters, responses_by_class) + class * sizeof(_Atomic uint64_t)));
+        put_number(
+            out, key,
+            (int64_t)sum(offsetof(struct front_counters, responses_by_class) + class * sizeof(_Atomic uint64_t)));
     }
     buf_append_char(out, '}');
 }

@@ -65,7 +65,7 @@ static const char *built(const struct fields_request *q)
     return buf_z(&out);
 }
 
-#define HAS(q, line) assert_non_null(strstr(built(q), line))
+#define HAS(q, line)   assert_non_null(strstr(built(q), line))
 #define LACKS(q, text) assert_null(strstr(built(q), text))
 
 static void test_our_own_fields(void **state)

@@ -79,8 +79,18 @@ static void test_ranges_behind_the_end(void **state)
 
 static void test_odd_ranges_mean_the_whole(void **state)
 {
-    static const char *const odd[] = {"bytes=0-1,3-4", "bytes=9-2",  "bytes=", "bytes=-",        "bytes=a-b", "lines=1-2",
-                                      "bytes = 0-1",   "bytes=1",    "",       "bytes=1-2x",     "bytes=--1", "bytes=0-1 ",
+    static const char *const odd[] = {"bytes=0-1,3-4",
+                                      "bytes=9-2",
+                                      "bytes=",
+                                      "bytes=-",
+                                      "bytes=a-b",
+                                      "lines=1-2",
+                                      "bytes = 0-1",
+                                      "bytes=1",
+                                      "",
+                                      "bytes=1-2x",
+                                      "bytes=--1",
+                                      "bytes=0-1 ",
                                       "bytes=99999999999999999999999-"};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
         assert_string_equal(range(odd[i], 100), "whole");

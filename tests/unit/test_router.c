@@ -138,7 +138,8 @@ static void test_headers(void **state)
 
 static void test_expression_runs_only_behind_its_literal_beginning(void **state)
 {
-    const struct conf_route routes[] = {{.path_regex = "^/q/[a-z]+$"}, {.path_regex = "^/a\\.b/?x"}, {.path_regex = "z$"}};
+    const struct conf_route routes[] = {
+        {.path_regex = "^/q/[a-z]+$"}, {.path_regex = "^/a\\.b/?x"}, {.path_regex = "z$"}};
     struct router *r = make(routes, 3);
     assert_int_equal(GET(r, "/q/abc"), 0);
     assert_int_equal(GET(r, "/q/9"), NONE);
@@ -228,10 +229,10 @@ static size_t naive_find(const struct conf_route *routes, size_t n, const char *
 static const char *const hosts[] = {"a.x", "b.x", "*.x", "*.b.x", "x", "c.b.x", "*.c.b.x"};
 static const char *const request_hosts[] = {"a.x", "b.x", "x", "c.b.x", "d.c.b.x", "other"};
 static const char *const methods[] = {"GET", "POST"};
-static const char *const patterns[] = {
-    "^/a",        "^/a/b+",     "^/ab?c",    "^/a(b|c)/",  "^/a|^/b", "b$",          "^/[ab]/c", "^/a{1,2}b", "^/a\\/b",
-    "^(?:/a|/b)", "^/a[|]b|/c", "(?i)^/A/b", "^/\\Qa|b\\E", "^/a.c$",  "^/(?=a)a/b", "^/a\\|b",  "",          "^",
-    "^/b/(?#|)c"};
+static const char *const patterns[] = {"^/a",        "^/a/b+",    "^/ab?c",      "^/a(b|c)/", "^/a|^/b",
+                                       "b$",         "^/[ab]/c",  "^/a{1,2}b",   "^/a\\/b",   "^(?:/a|/b)",
+                                       "^/a[|]b|/c", "(?i)^/A/b", "^/\\Qa|b\\E", "^/a.c$",    "^/(?=a)a/b",
+                                       "^/a\\|b",    "",          "^",           "^/b/(?#|)c"};
 
 static const char *pick(const char *const *from, size_t n)
 {
@@ -301,7 +302,8 @@ static void test_agrees_with_the_naive_matcher(void **state)
             char *path = random_path();
             size_t want = naive_find(routes, n, host, method, path), got = find(r, host, method, path);
             if (want != got)
-                fail_msg("round %u: %s %s %s: route %zd, not %zd", round, host, method, path, (ssize_t)got, (ssize_t)want);
+                fail_msg("round %u: %s %s %s: route %zd, not %zd", round, host, method, path, (ssize_t)got,
+                         (ssize_t)want);
             free(path);
         }
         router_free(&r);
