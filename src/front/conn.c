@@ -218,14 +218,16 @@ void conn_cut(struct conn *c, enum conn_cut why)
 
 void conn_request_begin(struct conn *c, h2o_req_t *req)
 {
+    const struct conf_limits *limits = &c->thread->generation->conf->limits;
     ++c->requests;
     ++c->active;
     if (req->version >= 0x200) {
         c->is_http2 = true;
+        c->http2_request_bytes += (uint64_t)limits->head_bytes + req->entity.len;
         return;
     }
     guard_set_persistence(req);
-    int64_t most = c->thread->generation->conf->limits.requests_per_connection;
+    int64_t most = limits->requests_per_connection;
     if (c->thread->draining || (most > 0 && c->requests >= (uint64_t)most))
         req->http1_is_persistent = 0;
 }

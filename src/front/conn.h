@@ -43,6 +43,7 @@ struct conn {
     bool is_http2;                      /* known from the first request on */
     bool is_cut;                        /* broken from our side; the library has yet to notice */
     uint64_t requests;                  /* begun on this connection */
+    uint64_t http2_request_bytes;       /* that they may have taken to arrive, generously */
     unsigned glitches;                  /* HTTP/2: early resets, less the requests served since */
     unsigned active;                    /* requests now with the exchange */
     struct conn_linger *linger;         /* private to conn.c; NULL: none */
@@ -52,7 +53,9 @@ struct conn {
         int64_t since_us; /* in this state without progress */
         uint64_t round;   /* the sweep that filled `seen` and what follows */
         uint64_t requests, acked, sent, seen_sent;
-        bool ended;          /* its reading side is shut down */
+        bool ended;                                 /* its reading side is shut down */
+        uint64_t received, answered, request_bytes; /* TCP's counts, and http2_request_bytes, as of the last round */
+        unsigned flooded;                           /* rounds in a row */
         int64_t arriving_us; /* how long the head or the body that is arriving has taken so far */
     } sweep;
 };

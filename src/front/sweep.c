@@ -29,6 +29,9 @@
 #define PERIOD_DRAINING_US 50000
 /* On an HTTP/2 connection control frames are acknowledged too, so only this many bytes count as progress of answers. */
 #define HTTP2_PROGRESS_BYTES 16384
+/* More than this of unaccounted bytes a round, for so many rounds in a row, is a flood of control frames: about 4,000 of them a second. */
+#define FLOOD_BYTES  65536
+#define FLOOD_ROUNDS 3
 
 /* ---- what each connection is doing ------------------------------------------------------------------------------- */
 
@@ -154,6 +157,28 @@ static bool client_holds_up(struct conn *c)
     return c->is_http2 && ctx->globalconf->http2.callbacks.foreach_request(ctx, find_closed_window, c) == 1;
 }
 
+/* ---- HTTP/2: is the client busy with nothing? -------------------------------------------------------------------- */
+
+/* The library answers PING and SETTINGS frames as fast as they come, and says nothing of them. What shows is that many bytes arrive which
+ * are neither requests nor the window updates that answers need (13 bytes for 16 KiB at worst, some more with TLS). */
+static void judge_flood(struct conn *c)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    if (getsockopt(h2o_socket_get_fd(c->sock), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return; /* a Unix socket: whoever is there is of this machine */
+    uint64_t received = info.tcpi_bytes_received - c->sweep.received;
+    uint64_t accounted = FLOOD_BYTES + (info.tcpi_bytes_acked - c->sweep.answered) / 8 +
+                         (c->http2_request_bytes - c->sweep.request_bytes);
+    bool is_uploading_now = c->sweep.round == c->thread->p->sweep_round && c->sweep.arriving_us != 0;
+    c->sweep.received = info.tcpi_bytes_received;
+    c->sweep.answered = info.tcpi_bytes_acked;
+    c->sweep.request_bytes = c->http2_request_bytes;
+    c->sweep.flooded = received > accounted && !is_uploading_now ? c->sweep.flooded + 1 : 0;
+    if (c->sweep.flooded == FLOOD_ROUNDS)
+        conn_cut(c, CONN_CUT_GLITCHES);
+}
+
 /* ---- judgement -------------------------------------------------------------------------------------------------- */
 
 #define TIMEOUT_BODY     "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}"
@@ -229,6 +254,8 @@ static void judge(struct conn *c, int64_t now_us)
     c->sweep.state = state;
     c->sweep.requests = c->requests;
     int64_t elapsed = now_us - c->sweep.since_us;
+    if (c->is_http2 || state == CONN_STATE_QUIET)
+        judge_flood(c);
     /* of an HTTP/2 connection, which does many things at a time, the longest upload counts whatever the rest is doing
      */
     if (c->is_http2 && state != CONN_STATE_QUIET && longer_than(c->sweep.arriving_us, limits->body_timeout))

@@ -268,6 +268,27 @@ def test_an_unfinished_http2_upload_ends():
         assert cuts(b)["body-timeout"] == 1
 
 
+@pytest.mark.parametrize("kind", ["ping", "settings"])
+def test_a_flood_of_control_frames_is_cut(kind):
+    with http2_bulkhead(idle_timeout="60s") as b:
+        polite, rude = http2_connect(b), http2_connect(b)
+        assert rude.get("/hello")[0] == 200
+        frame = {"ping": b"\0\0\x08\x06\0\0\0\0\0" + b"p" * 8, "settings": b"\0\0\0\x04\0\0\0\0\0"}[kind] * 2000
+        deadline, cut = time.monotonic() + 20 * SLOW, False
+        rude.sock.settimeout(0.05)
+        while not cut and time.monotonic() < deadline:
+            try:
+                rude.sock.sendall(frame)
+                cut = not rude.sock.recv(1 << 20)
+            except socket.timeout:
+                pass
+            except OSError:
+                cut = True
+            assert polite.get("/hello")[0] == 200
+        assert cut
+        assert cuts(b) == {"http2-glitches": 1}
+
+
 # --- the PROXY protocol -----------------------------------------------------------------------------------------------
 
 @pytest.fixture
