@@ -89,6 +89,8 @@ bool lexis_length(struct str digits, int64_t *n_r)
 
 bool lexis_list_next(struct str *rest, struct str *member_r)
 {
+    if (rest->len == 0)
+        return false;
     const char *at = rest->base, *end = rest->base + rest->len;
     while (at != end && (*at == ' ' || *at == '\t' || *at == ','))
         at++;

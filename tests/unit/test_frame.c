@@ -320,17 +320,30 @@ static void a_response_head_cut_anywhere_is_garbage(void **state)
     buf_free(&out);
 }
 
-static void more_fields_than_there_is_room_for_are_garbage(void **state)
+static void a_response_head_with_bytes_left_over_is_garbage(void **state)
 {
     struct buf out = {0};
     struct frame_response in = response(), got;
     frame_put_response(&out, 1, &in, 0, false);
-    const uint32_t many = FRAME_FIELDS_MAX + 1;
-    buf_reserve(&out, 4096);
-    memset(out.base + out.len, 0, 4096);
-    memcpy(out.base + FRAME_HEAD_BYTES + 12, &many, sizeof(many));
+    buf_append_char(&out, 'x');
     struct frame_field fields[FRAME_FIELDS_MAX];
-    assert_false(frame_get_response(&got, fields, out.base + FRAME_HEAD_BYTES, 2048));
+    assert_false(frame_get_response(&got, fields, out.base + FRAME_HEAD_BYTES, out.len - FRAME_HEAD_BYTES));
+    buf_free(&out);
+}
+
+/* all empty, so that nothing but their number is wrong */
+static void more_fields_than_there_is_room_for_are_garbage(void **state)
+{
+    struct buf out = {0};
+    struct frame_request in = {.method = STR("GET"), .path = STR("/")}, got;
+    frame_put_request(&out, 1, &in, 0);
+    const uint32_t many = FRAME_FIELDS_MAX + 1;
+    static char head[40 + 8 * (FRAME_FIELDS_MAX + 1) + 4];
+    memcpy(head, out.base + FRAME_HEAD_BYTES, 40);
+    memcpy(head + 36, &many, sizeof(many));
+    memcpy(head + sizeof(head) - 4, "GET/", 4);
+    static struct frame_field fields[FRAME_FIELDS_MAX + 1];
+    assert_false(frame_get_request(&got, fields, head, sizeof(head)));
     buf_free(&out);
 }
 
@@ -449,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_status_out_of_range_is_garbage),
         cmocka_unit_test(a_negative_length_is_garbage_and_an_unknown_one_is_not),
         cmocka_unit_test(a_response_head_cut_anywhere_is_garbage),
+        cmocka_unit_test(a_response_head_with_bytes_left_over_is_garbage),
         cmocka_unit_test(more_fields_than_there_is_room_for_are_garbage),
         cmocka_unit_test(small_frames_are_read_back),
         cmocka_unit_test(a_failure_carries_its_message_cut_to_the_limit),
