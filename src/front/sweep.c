@@ -29,7 +29,8 @@
 #define PERIOD_DRAINING_US 50000
 /* On an HTTP/2 connection control frames are acknowledged too, so only this many bytes count as progress of answers. */
 #define HTTP2_PROGRESS_BYTES 16384
-/* More than this of unaccounted bytes a round, for so many rounds in a row, is a flood of control frames: about 4,000 of them a second. */
+/* More than this of unaccounted bytes a round, for so many rounds in a row, is a flood of control frames: about 4,000 of
+ * them a second. */
 #define FLOOD_BYTES  65536
 #define FLOOD_ROUNDS 3
 
@@ -102,8 +103,8 @@ static int on_http2_stream(h2o_req_t *req, void *arg)
 
 /* ---- is the client taking its answer? ---------------------------------------------------------------------------- */
 
-/* TCP tells how much the peer has acknowledged. A Unix socket only tells how much is unread, which at least changes as the peer
- * reads. */
+/* TCP tells how much the peer has acknowledged. A Unix socket only tells how much is unread, which at least changes as
+ * the peer reads. */
 static bool bytes_were_taken(struct conn *c)
 {
     struct tcp_info info;
@@ -159,8 +160,9 @@ static bool client_holds_up(struct conn *c)
 
 /* ---- HTTP/2: is the client busy with nothing? -------------------------------------------------------------------- */
 
-/* The library answers PING and SETTINGS frames as fast as they come, and says nothing of them. What shows is that many bytes arrive which
- * are neither requests nor the window updates that answers need (13 bytes for 16 KiB at worst, some more with TLS). */
+/* The library answers PING and SETTINGS frames as fast as they come, and says nothing of them. What shows is that many
+ * bytes arrive which are neither requests nor the window updates that answers need (13 bytes for 16 KiB at worst, some
+ * more with TLS). */
 static void judge_flood(struct conn *c)
 {
     struct tcp_info info;
@@ -181,7 +183,8 @@ static void judge_flood(struct conn *c)
 
 /* ---- judgement -------------------------------------------------------------------------------------------------- */
 
-#define TIMEOUT_BODY     "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}"
+#define TIMEOUT_BODY                                                                                                   \
+    "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}"
 #define TIMEOUT_BODY_LEN "85"
 _Static_assert(sizeof TIMEOUT_BODY - 1 == 85, "TIMEOUT_BODY_LEN");
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How clients get in: TLS and its names, HTTP/2, the PROXY protocol, Unix sockets and IPv6, the limits on connections and
-time, several loop threads, and the end of it all."""
+"""How clients get in: TLS and its names, HTTP/2, the PROXY protocol, Unix sockets and IPv6, the limits on connections
+and time, several loop threads, and the end of it all."""
 import os
 import signal
 import socket
@@ -27,8 +27,8 @@ def make_certificate(directory, name, names, key="ec"):
     crt, pem = str(directory / f"{name}.crt"), str(directory / f"{name}.key")
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"] if key == "ec" else ["-newkey", "rsa:2048"]
     extension = ["-addext", "subjectAltName=" + ",".join(f"DNS:{n}" for n in names)] if names else []
-    subprocess.run(["openssl", "req", "-x509", *kind, "-nodes", "-days", "30", "-subj", f"/CN={name}", *extension, "-keyout",
-                    pem, "-out", crt], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", *kind, "-nodes", "-days", "30", "-subj", f"/CN={name}", *extension,
+                    "-keyout", pem, "-out", crt], check=True, capture_output=True)
     return {"certificate": crt, "key": pem}
 
 
@@ -54,6 +54,11 @@ def certificate_name(sock):
     out = subprocess.run(["openssl", "x509", "-inform", "der", "-noout", "-subject", "-nameopt", "multiline"],
                          input=sock.getpeercert(True), capture_output=True, check=True).stdout.decode()
     return out.rsplit("= ", 1)[1].strip()
+
+
+def forwarding(backend, *routes):
+    return {"backends": {"a": {"run": "loop", "proxy": [backend.address]}},
+            "routes": [*routes, {"path_prefix": "/", "backend": "a"}]}
 
 
 def cuts(b):
@@ -131,7 +136,8 @@ def test_certificates_are_chosen_by_server_name(certificates):
     with Bulkhead({"routes": [HELLO]}, listeners=[{"bind": f"127.0.0.1:{port}", "tls": certificates}]):
         for asked, expected in [(None, "first"), ("first.example", "first"), ("WWW.First.example", "first"),
                                 ("second.example", "second"), ("a.wild.example", "wild"), ("wild.example", "first"),
-                                ("a.b.wild.example", "first"), ("common.example", "common.example"), ("other.example", "first")]:
+                                ("a.b.wild.example", "first"), ("common.example", "common.example"),
+                                ("other.example", "first")]:
             with tls_connect(port, asked) as s:
                 assert certificate_name(s) == expected, asked
 
@@ -152,7 +158,8 @@ def test_tls_versions_and_kept_connections(certificates):
 
 def test_alpn_offers_http2_only_where_it_is_on(certificates):
     both, plain = free_port(), free_port()
-    listeners = [{"bind": f"127.0.0.1:{both}", "tls": certificates, "http2": True}, {"bind": f"127.0.0.1:{plain}", "tls": certificates}]
+    listeners = [{"bind": f"127.0.0.1:{both}", "tls": certificates, "http2": True},
+                 {"bind": f"127.0.0.1:{plain}", "tls": certificates}]
     with Bulkhead({"routes": [HELLO]}, listeners=listeners):
         for name in ("first.example", "second.example"):  # whatever context the server name leads to
             with tls_connect(both, name, alpn=["h2", "http/1.1"]) as s:
@@ -179,14 +186,16 @@ def test_a_tls_handshake_has_its_time(certificates):
 def test_unusable_certificates_stop_the_start(certificates, tmp_path, what):
     garbage = tmp_path / "garbage.pem"
     garbage.write_text("not PEM\n")
-    tls = {"certificate": dict(certificates[0], certificate=str(garbage)), "key": dict(certificates[0], key=str(garbage)),
+    tls = {"certificate": dict(certificates[0], certificate=str(garbage)),
+           "key": dict(certificates[0], key=str(garbage)),
            "mismatch": dict(certificates[0], key=certificates[1]["key"]),
            "absent": dict(certificates[0], certificate=str(tmp_path / "absent.pem"))}[what]
     b = Bulkhead({"routes": [HELLO]}, listeners=[{"bind": f"127.0.0.1:{free_port()}", "tls": tls}], ready=False)
     b.start()
     try:
         assert b.process.wait(20 * SLOW) != 0
-        named = {"certificate": garbage, "key": garbage, "mismatch": certificates[0]["certificate"], "absent": tmp_path / "absent.pem"}
+        named = {"certificate": garbage, "key": garbage, "mismatch": certificates[0]["certificate"],
+                 "absent": tmp_path / "absent.pem"}
         assert str(named[what]) in b.log()
     finally:
         b.stop(expect=None)
@@ -212,7 +221,8 @@ def test_http2_without_tls_and_http1_on_the_same_listener():
         assert http2_connect(b).get("/hello") == (200, b"hello")
         assert b.get("/hello").body == b"hello"
         # an Upgrade is ignored, as it may be
-        r = b.get("/hello", headers={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"})
+        r = b.get("/hello", headers={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c",
+                                     "HTTP2-Settings": "AAMAAABkAAQAAP__"})
         assert (r.status, r.body) == (200, b"hello")
 
 
@@ -294,9 +304,8 @@ def test_a_flood_of_control_frames_is_cut(kind):
 @pytest.fixture
 def behind_proxy():
     backend, port = RecordingBackend(), free_port()
-    conf = {"limits": {"tls_handshake_timeout": "1s", "connections_per_address": 3}, "trusted_proxies": ["10.0.0.0/8"],
-            "backends": {"a": {"run": "loop", "proxy": [backend.address]}},
-            "routes": [HELLO, {"path_prefix": "/", "backend": "a"}]}
+    conf = dict(forwarding(backend, HELLO), trusted_proxies=["10.0.0.0/8"],
+                limits={"tls_handshake_timeout": "1s", "connections_per_address": 3})
     with Bulkhead(conf, listeners=[{"bind": f"127.0.0.1:{port}", "proxy_protocol": True}]) as b:
         b.port = port
         yield b, backend
@@ -330,8 +339,8 @@ def test_trust_follows_the_proxy_line(behind_proxy):
     assert backend.seen[-1].header("X-Forwarded-For") == "203.0.113.1, 10.1.1.1"
 
 
-@pytest.mark.parametrize("line", ["", "PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\n", "PROXY TCP4 192.0.2.777 198.51.100.1 1 80\r\n",
-                                  "PROXY " + "x" * 200 + "\r\n", "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n"])
+@pytest.mark.parametrize("line", ["", "PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\n",
+                                  "PROXY TCP4 192.0.2.777 198.51.100.1 1 80\r\n", "PROXY " + "x" * 200 + "\r\n", "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n"])
 def test_without_a_proxy_line_nobody_is_served(behind_proxy, line):
     b, backend = behind_proxy
     assert through_proxy(b, line) is None
@@ -342,7 +351,8 @@ def test_without_a_proxy_line_nobody_is_served(behind_proxy, line):
 def test_a_proxy_line_in_pieces_and_one_that_never_ends(behind_proxy):
     b, _ = behind_proxy
     with Client(("127.0.0.1", b.port)) as c:
-        for piece in ("PRO", "XY TCP4 192.0.2.7 198.51.1", "00.1 4711 80\r", "\nGET /hel", "lo HTTP/1.1\r\nHost: test\r\n\r\n"):
+        for piece in ("PRO", "XY TCP4 192.0.2.7 198.51.1", "00.1 4711 80\r", "\nGET /hel",
+                      "lo HTTP/1.1\r\nHost: test\r\n\r\n"):
             c.send(piece)
             time.sleep(0.02)  # so that the pieces arrive as such
         assert c.response().body == b"hello"
@@ -378,7 +388,7 @@ def test_the_address_limit_counts_who_the_proxy_line_names(behind_proxy):
 
 def test_unix_and_ipv6_listeners(tmp_path):
     backend, port, path = RecordingBackend(), free_port(), str(tmp_path / "http.sock")
-    conf = {"backends": {"a": {"run": "loop", "proxy": [backend.address]}}, "routes": [{"path_prefix": "/", "backend": "a"}]}
+    conf = forwarding(backend)
     with Bulkhead(conf, listeners=[{"bind": f"unix:{path}"}, {"bind": f"[::1]:{port}"}]) as b:
         assert request(path, "GET", "/a").status == 200
         assert backend.seen[-1].header("X-Forwarded-For") is None, "a Unix socket's peer has no address"
@@ -408,7 +418,8 @@ def test_connections_per_address():
 
 
 def test_connections_of_trusted_proxies_are_not_limited_by_address():
-    with Bulkhead({"limits": {"connections_per_address": 2}, "trusted_proxies": ["127.0.0.0/8"], "routes": [HELLO]}) as b:
+    conf = {"limits": {"connections_per_address": 2}, "trusted_proxies": ["127.0.0.0/8"], "routes": [HELLO]}
+    with Bulkhead(conf) as b:
         held = [hold_connection(b) for _ in range(6)]
         assert {r.status for _, r in held} == {200}
 
@@ -467,7 +478,8 @@ def test_a_body_that_never_ends():
 
 
 def test_an_upload_may_take_longer_than_a_head():
-    with Bulkhead({"limits": {"head_timeout": "1s", "idle_timeout": "1s", "body_timeout": "30s"}, "routes": [HELLO]}) as b, b.connect() as c:
+    limits = {"head_timeout": "1s", "idle_timeout": "1s", "body_timeout": "30s"}
+    with Bulkhead({"limits": limits, "routes": [HELLO]}) as b, b.connect() as c:
         c.send("POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\n")
         for byte in "abcd":
             time.sleep(0.8)  # the slow client
@@ -508,9 +520,10 @@ def test_a_client_that_sends_too_much_can_read_why(framing, size):
 
 def test_nothing_behind_a_refused_request_is_served():
     backend = RecordingBackend()
-    conf = {"backends": {"a": {"run": "loop", "proxy": [backend.address]}}, "routes": [{"path_prefix": "/", "backend": "a"}]}
+    conf = forwarding(backend)
     with Bulkhead(conf) as b:
-        for bad in ("GET /a HTTP/1.1\r\n\r\n", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"):
+        for bad in ("GET /a HTTP/1.1\r\n\r\n",
+                    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"):
             with b.connect() as c:
                 c.send(bad + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert c.response().status == 400 and c.closed()
@@ -540,9 +553,11 @@ def test_a_stopped_front_is_replaced():
 
 
 def test_stopping_lets_requests_end_and_closes_idle_connections():
-    backend = RecordingBackend(lambda seen, conn: (time.sleep(1.0), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")[1])
-    conf = {"backends": {"a": {"run": "loop", "proxy": [backend.address]}}, "routes": [HELLO, {"path_prefix": "/", "backend": "a"}],
-            "drain_timeout": "10s"}
+    def slowly(seen, connection):
+        time.sleep(1)  # the backend's work
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"
+    backend = RecordingBackend(slowly)
+    conf = dict(forwarding(backend, HELLO), drain_timeout="10s")
     with Bulkhead(conf) as b:
         idle, running = b.connect(), b.connect()
         idle.send(GET)
