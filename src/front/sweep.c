@@ -29,8 +29,8 @@
 #define PERIOD_DRAINING_US 50000
 /* On an HTTP/2 connection control frames are acknowledged too, so only this many bytes count as progress of answers. */
 #define HTTP2_PROGRESS_BYTES 16384
-/* More than this of unaccounted bytes a round, for so many rounds in a row, is a flood of control frames: about 4,000 of
- * them a second. */
+/* More than this of unaccounted bytes a round, for so many rounds in a row, is a flood of control frames: about 4,000
+ * of them a second. */
 #define FLOOD_BYTES  65536
 #define FLOOD_ROUNDS 3
 

@@ -340,7 +340,8 @@ def test_trust_follows_the_proxy_line(behind_proxy):
 
 
 @pytest.mark.parametrize("line", ["", "PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\n",
-                                  "PROXY TCP4 192.0.2.777 198.51.100.1 1 80\r\n", "PROXY " + "x" * 200 + "\r\n", "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n"])
+                                  "PROXY TCP4 192.0.2.777 198.51.100.1 1 80\r\n", "PROXY " + "x" * 200 + "\r\n",
+                                  "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n"])
 def test_without_a_proxy_line_nobody_is_served(behind_proxy, line):
     b, backend = behind_proxy
     assert through_proxy(b, line) is None
