@@ -212,6 +212,20 @@ static void back_off(struct front_child *fc, int64_t delay_us)
     set_timer(fc, delay_us);
 }
 
+static void leave(struct front_child *fc)
+{
+    fc->last = true;
+    set_timer(fc, -1);
+    enter(fc, FRONT_OFF);
+}
+
+/* The first one never got ready: what is wrong with it will not mend itself. */
+static void give_up(struct front_child *fc)
+{
+    fc->listener->on_useless(fc->arg, fc->why);
+    leave(fc);
+}
+
 static void start(struct front_child *fc)
 {
     fc->why[0] = '\0';
@@ -220,8 +234,12 @@ static void start(struct front_child *fc)
     fc->spawned_us = clock_us();
     if (!spawn(fc)) {
         snprintf(fc->why, sizeof(fc->why), "cannot start the front: %s", strerror(errno));
-        log_limited(LOG_LEVEL_ERROR, "supervisor", "%s", fc->why);
-        back_off(fc, restart_after_failure(&fc->restart));
+        if (fc->proven) {
+            log_limited(LOG_LEVEL_ERROR, "supervisor", "%s", fc->why);
+            back_off(fc, restart_after_failure(&fc->restart));
+        } else {
+            give_up(fc);
+        }
         return;
     }
     fc->started++;
@@ -304,13 +322,6 @@ static void do_not_replace(struct front_child *fc)
     fc->last = true;
 }
 
-static void leave(struct front_child *fc)
-{
-    fc->last = true;
-    set_timer(fc, -1);
-    enter(fc, FRONT_OFF);
-}
-
 static void complain(struct front_child *fc)
 {
     log_write(LOG_LEVEL_ERROR, "supervisor", "front pid %ld was killed and is still there: it waits in the kernel",
@@ -337,8 +348,7 @@ static void follow_up(struct front_child *fc)
         return;
     }
     if (!fc->proven) {
-        fc->listener->on_useless(fc->arg, fc->why);
-        leave(fc);
+        give_up(fc);
         return;
     }
     int64_t delay = restart_delay(fc);

@@ -47,7 +47,7 @@ enum front_event {
     FRONT_EVENT_COUNT
 };
 
-/* All from the loop, except on_off, which may also run out of front_child_drain and front_child_stop. */
+/* All from the loop, except on_useless and on_off, which may also run out of front_child_start, _drain and _stop. */
 struct front_listener {
     void (*on_serving)(void *arg);
     void (*on_gone)(void *arg);                     /* one that was serving; whatever was leased to it is free */

@@ -86,10 +86,12 @@ static void enter(struct slot *s, enum slot_state state)
 
 /* ---- the process ------------------------------------------------------------------------------------------------ */
 
+/* To the process alone where it has left its group: a signal that is sent twice means another thing to many servers. */
 static void signal_group(const struct slot *s, int signal)
 {
     assert(s->pid > 1);
-    kill(-s->pid, signal);
+    if (kill(-s->pid, signal) == -1 && errno == ESRCH)
+        kill(s->pid, signal);
 }
 
 /* s->why: what it was stopped for, or how it ended by itself */
@@ -115,7 +117,7 @@ static void on_exit_of_process(struct ev_loop *loop, ev_child *w, int events)
     struct slot *s = w->data;
     bool asked = s->state == SLOT_STOPPING || s->state == SLOT_KILLED;
     ev_child_stop(loop, w);
-    signal_group(s, SIGKILL);
+    kill(-s->pid, SIGKILL);
     guardian_remove(s->pool->nursery->guardian, s->pid);
     output_finish(&s->output);
     log_end(s, w->rstatus, asked);

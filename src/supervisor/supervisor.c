@@ -76,6 +76,7 @@ struct supervisor {
     enum phase phase;
     bool hurry;     /* do not wait for anybody any more */
     bool announced; /* the lines for the human have been logged */
+    bool ended;     /* the loop is to end, or need not begin */
     int exit_code;
     int64_t started_us;
     ev_signal terminate, interrupt, hang_up, reopen;
@@ -146,6 +147,7 @@ static void end_when_idle(struct supervisor *sv)
         if (!pool_is_idle(&sv->pools[i]))
             return;
     }
+    sv->ended = true;
     ev_break(sv->nursery.loop, EVBREAK_ALL);
 }
 
@@ -361,7 +363,8 @@ static void settle_in(struct supervisor *sv)
     close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     setrlimit(RLIMIT_CORE, &no_core);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    sv->nursery.umask = umask(0077);
+    sv->nursery.umask = umask(0);
+    umask(sv->nursery.umask);
     sv->started_us = clock_us();
 }
 
@@ -460,7 +463,7 @@ static void start_all(struct supervisor *sv)
 {
     sv->control_server = control_server_start(sv->nursery.loop, sv->control.fd, &control_handler, sv);
     front_child_start(&sv->front);
-    for (size_t i = 0; i < sv->npools; i++)
+    for (size_t i = 0; sv->phase == PHASE_RUNNING && i < sv->npools; i++)
         pool_handle(&sv->pools[i], SLOT_START);
 }
 
@@ -487,7 +490,8 @@ int supervisor_run(const struct conf *conf)
     logsink_start(sv.nursery.loop);
     watch_signals(&sv);
     start_all(&sv);
-    ev_run(sv.nursery.loop, 0);
+    if (!sv.ended)
+        ev_run(sv.nursery.loop, 0);
     unwatch_signals(&sv);
     log_write(LOG_LEVEL_INFO, "supervisor", "stopped");
     release(&sv);

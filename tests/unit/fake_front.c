@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A front that serves nobody: speaks with the supervisor as bulkhead-front does and writes down what it is told, a line a
- * message, into the file that FAKE_FRONT_LOG names. FAKE_FRONT says how it is to misbehave:
+ * A front that serves nobody: speaks with the supervisor as bulkhead-front does and writes down what it is told, a line
+ * a message, into the file that FAKE_FRONT_LOG names. FAKE_FRONT says how it is to misbehave:
  *
  *   fail       answers the conf with WIRE_FAILED       exit       ends with status 3 before it is ready
  *   mute       sends no heartbeat                       stubborn   does not end when it is to drain

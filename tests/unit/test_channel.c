@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The channel to the front: keeps order when the other end is slow, and breaks instead of waiting or growing without bound.
+ * The channel to the front: keeps order when the other end is slow, and breaks instead of waiting or growing without
+ * bound.
  */
 #include "config.h"
 
