@@ -53,7 +53,7 @@ static const char *const problems[PROBLEM_COUNT] = {
     [BAD_LINE_END] = "chunk line does not end with CR LF",
     [BAD_DATA_END] = "chunk data is longer than its size, or not followed by CR LF",
     [BAD_TRAILER] = "malformed trailer field",
-    [OVERHEAD] = "chunk extensions and trailers over their limit",
+    [OVERHEAD] = "chunk extensions and trailers over the limit (limits.chunk_overhead)",
 };
 
 const char *chunked_problem(const struct chunked *c)

@@ -19,14 +19,16 @@
 #define HTTP1_FIELDS_MAX 128
 
 enum http1_event {
-    HTTP1_MORE,  /* everything was consumed; feed more bytes */
-    HTTP1_HEAD,  /* response->head is valid until the next call */
-    HTTP1_BODY,  /* *body_r is a piece of the body, a view into the input */
-    HTTP1_END,   /* complete; `consumed` says where the answer ended; bytes behind it are not its own */
-    HTTP1_ERROR  /* response->error says what; nothing further may be fed */
+    HTTP1_MORE, /* everything was consumed; feed more bytes */
+    HTTP1_HEAD, /* response->head is valid until the next call */
+    HTTP1_BODY, /* *body_r is a piece of the body, a view into the input */
+    HTTP1_END,  /* complete; *used says where the answer ended; bytes behind it are not its own */
+    HTTP1_ERROR /* response->error says what; nothing further may be fed */
 };
 
-struct http1_limits { size_t head_bytes, fields, interim, chunk_overhead; };
+struct http1_limits {
+    size_t head_bytes, fields, interim, chunk_overhead;
+};
 
 struct http1_response {
     struct call_response head; /* end-to-end fields only; names lower-cased */
@@ -35,21 +37,22 @@ struct http1_response {
     const char *error;         /* static text */
     /* private */
     struct http1_limits limits;
-    struct buf line;           /* the head so far when it did not come in one piece */
+    struct buf line; /* the head so far when it did not come in one piece */
     struct call_field fields[HTTP1_FIELDS_MAX];
     int state;
     bool head_request, started;
     size_t interim;
-    uint64_t left;             /* bytes of a body of known length still to come */
+    uint64_t left; /* bytes of a body of known length still to come */
     struct chunked chunked;
-    size_t scanned;            /* bytes of `line` that hold no end of a head */
+    size_t scanned; /* bytes of `line` that hold no end of a head */
 };
 
 /* is_head: the request was HEAD, so no body follows whatever the fields say */
 void http1_response_init(struct http1_response *r, bool is_head, const struct http1_limits *limits);
 void http1_response_free(struct http1_response *r);
 /* Consumes from bytes[*used..len) and moves *used. Call until HTTP1_MORE, HTTP1_END or HTTP1_ERROR. */
-enum http1_event http1_response_next(struct http1_response *r, char *bytes, size_t len, size_t *used, struct str *body_r);
+enum http1_event http1_response_next(struct http1_response *r, char *bytes, size_t len, size_t *used,
+                                     struct str *body_r);
 /* The peer closed: HTTP1_END for a body that ends by close, else HTTP1_ERROR ("truncated"), also before any byte. */
 enum http1_event http1_response_eof(struct http1_response *r);
 /* true once any byte of a final or interim answer was fed: then a request must not be retried */

@@ -18,11 +18,11 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-#define FRAME_VERSION 1
+#define FRAME_VERSION    1
 #define FRAME_HEAD_BYTES 24
-#define FRAME_HEAD_MAX (96 * 1024) /* a request's or response's head part */
+#define FRAME_HEAD_MAX   (96 * 1024) /* a request's or response's head part */
 #define FRAME_FIELDS_MAX 128
-#define FRAME_FAIL_MAX 1024
+#define FRAME_FAIL_MAX   1024
 
 enum frame_type { FRAME_REQUEST = 1, FRAME_CANCEL, FRAME_HEAD = 16, FRAME_BODY, FRAME_END, FRAME_FAIL, FRAME_TYPE_END };
 #define FRAME_LAST 1u /* flag: the call ends with this frame; END and FAIL always have it, HEAD may */
@@ -30,12 +30,14 @@ enum frame_type { FRAME_REQUEST = 1, FRAME_CANCEL, FRAME_HEAD = 16, FRAME_BODY, 
 struct frame {
     uint8_t version, type;
     uint16_t flags;
-    uint32_t head_len;  /* bytes of structured head behind the fixed part */
-    uint64_t body_len;  /* bytes of raw body behind the head */
-    uint64_t call;      /* the call's number on this connection, from 1 */
+    uint32_t head_len; /* bytes of structured head behind the fixed part */
+    uint64_t body_len; /* bytes of raw body behind the head */
+    uint64_t call;     /* the call's number on this connection, from 1 */
 };
 
-struct frame_field { struct str name, value; };
+struct frame_field {
+    struct str name, value;
+};
 
 struct frame_request {
     int64_t timeout_us; /* time left for execution; INT64_MAX: none */
