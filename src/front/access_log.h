@@ -20,11 +20,11 @@ struct writer_ring;
 enum access_format { ACCESS_JSON, ACCESS_TEXT };
 
 struct access_record {
-    int64_t wall_us; /* when the request had arrived, µs since the epoch */
+    int64_t wall_us;                     /* when the request had arrived, µs since the epoch */
     struct str id, peer, method, target; /* target: as received, with its query */
     const char *protocol;                /* "HTTP/1.1" */
     int status;
-    uint64_t bytes; /* of the answer's body */
+    uint64_t bytes;      /* of the answer's body */
     const char *route;   /* file:line; NULL: none */
     const char *backend; /* NULL: answered without one */
     const char *run;     /* execution class; NULL: none */

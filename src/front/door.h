@@ -20,6 +20,8 @@
 
 struct share_table;
 
+#define DOOR_ID_LENGTH 32
+
 struct door {
     struct front_thread *thread;
     struct list idle; /* struct exchange, not in use */
@@ -35,6 +37,12 @@ struct door {
     uint64_t ids;                              /* request ids made so far */
     struct access_stamp stamp;
 };
+
+/* Loop thread, when its context exists. It is never freed: it goes with the process. */
+struct door *door_create(struct front_thread *thread);
+void door_refresh_wall_clock(struct door *door);
+/* A request id that nobody else makes, in out (DOOR_ID_LENGTH bytes). */
+struct str door_make_id(struct door *door, char *out);
 
 static inline int64_t door_wall_us(const struct door *door, int64_t mono_us)
 {

@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
@@ -35,8 +34,6 @@
 
 /* exchanges kept for reuse by a thread */
 #define IDLE_MAX 1024
-/* the wall clock is looked at again after this long */
-#define WALL_REFRESH_US 1000
 
 struct exchange_guard {
     struct exchange *exchange;
@@ -62,109 +59,14 @@ static int64_t now_of(const struct arrival *a)
     return a->door->thread->loop.now_us;
 }
 
-/* ---- the log line ----------------------------------------------------------------------------------------------- */
-
-static const char *protocol_name(int version)
-{
-    return version >= 0x200 ? "HTTP/2" : version == 0x101 ? "HTTP/1.1" : "HTTP/1.0";
-}
-
-static const char *outcome_of(enum reason reason, bool has_run)
-{
-    if (reason == REASON_NONE)
-        return "ok";
-    if (reason == REASON_ABANDONED)
-        return "abandoned";
-    return has_run ? "failed" : "refused";
-}
-
-static struct access_record record_of(const struct arrival *a, int64_t now_us)
-{
-    const h2o_req_t *req = a->req;
-    return (struct access_record){
-        .wall_us = door_wall_us(a->door, a->received_us),
-        .id = a->id,
-        .peer = str_of(a->conn->peer_text),
-        .method = str_of_iovec(req->input.method),
-        .target = str_of_iovec(req->input.path),
-        .protocol = protocol_name(req->version),
-        .route = a->route == NULL ? NULL : a->route->label,
-        .backend = a->route == NULL || a->route->backend == NULL ? NULL : a->route->backend->conf->name,
-        .upload_us = a->received_us - a->arrived_us,
-        .total_us = now_us - a->arrived_us,
-    };
-}
-
-static void write_record(const struct arrival *a, const struct access_record *r)
-{
-    enum access_format format = a->generation->conf->log.access.format == CONF_LOG_JSON ? ACCESS_JSON : ACCESS_TEXT;
-    access_log_write(a->door->thread->access_ring, format, r, &a->door->stamp);
-}
-
-/* of a request that was answered on the spot */
-static void log_answer(const struct arrival *a, enum reason reason, int status, size_t bytes)
-{
-    struct front_thread *thread = a->door->thread;
-    if (reason != REASON_NONE)
-        door_count(&thread->counters.refused[reason]);
-    if (thread->access_ring == NULL)
-        return;
-    struct access_record r = record_of(a, clock_us());
-    r.status = status;
-    r.bytes = bytes;
-    r.reason = reason;
-    r.outcome = outcome_of(reason, false);
-    write_record(a, &r);
-}
-
-static void log_exchange(const struct exchange *ex, int status)
-{
-    const struct arrival *a = &ex->a;
-    const struct call *call = &ex->call;
-    struct front_thread *thread = a->door->thread;
-    if (a->route->backend != NULL)
-        atomic_fetch_add_explicit(&a->route->backend->outcomes[ex->reason], 1, memory_order_relaxed);
-    if (ex->reason != REASON_NONE && call->started_us == 0)
-        door_count(&thread->counters.refused[ex->reason]);
-    if (thread->access_ring == NULL)
-        return;
-    int64_t now_us = clock_us();
-    struct access_record r = record_of(a, now_us);
-    r.status = status;
-    r.bytes = a->req->bytes_sent;
-    r.reason = ex->reason;
-    r.outcome = outcome_of(ex->reason, call->started_us != 0);
-    if (a->route->backend != NULL) {
-        r.run = call_class_name((enum call_class)a->route->backend->conf->run);
-        r.worker = call->worker_pid;
-        r.attempts = call->attempts;
-        r.queue_us = (call->started_us != 0 ? call->started_us : now_us) - a->received_us;
-        r.service_us = call->started_us == 0 ? 0 : (call->ended_us != 0 ? call->ended_us : now_us) - call->started_us;
-    }
-    write_record(a, &r);
-}
-
 /* ---- answering on the spot -------------------------------------------------------------------------------------- */
-
-static struct str make_id(struct arrival *a)
-{
-    static const char digits[] = "0123456789abcdef";
-    struct door *door = a->door;
-    const size_t half = sizeof(door->id_prefix);
-    char *id = h2o_mem_alloc_pool(&a->req->pool, 2 * half);
-    memcpy(id, door->id_prefix, half);
-    uint64_t n = door->ids++;
-    for (size_t i = 2 * half; i-- > half; n >>= 4)
-        id[i] = digits[n & 15];
-    return (struct str){id, 2 * half};
-}
 
 struct str exchange_id(struct arrival *a)
 {
     if (a->id.len == 0)
         a->id = fields_request_id(fields_of(a->req), a->req->headers.size);
     if (a->id.len == 0)
-        a->id = make_id(a);
+        a->id = door_make_id(a->door, h2o_mem_alloc_pool(&a->req->pool, DOOR_ID_LENGTH));
     return a->id;
 }
 
@@ -172,7 +74,7 @@ void exchange_refuse(struct arrival *a, const struct problem *p)
 {
     struct problem full = *p;
     full.id = exchange_id(a);
-    log_answer(a, p->reason, reason_status(p->reason), 0);
+    exchange_log_answer(a, p->reason, reason_status(p->reason), 0);
     conn_request_end(a->conn, false);
     problem_send(a->req, a->door, &full);
 }
@@ -184,7 +86,7 @@ static void refuse(struct arrival *a, enum reason reason, const char *detail)
 
 void exchange_answer(struct arrival *a, const struct reply_whole *answer)
 {
-    log_answer(a, REASON_NONE, answer->status, answer->body.len);
+    exchange_log_answer(a, REASON_NONE, answer->status, answer->body.len);
     conn_request_end(a->conn, false);
     reply_now(a->req, a->door, answer);
 }
@@ -842,7 +744,7 @@ static void on_request_gone(void *p)
     if (client_left)
         ex->reason = REASON_ABANDONED;
     departure_forget(&ex->departure, a->door);
-    log_exchange(ex, client_left && !reply_begun(&ex->reply) ? 499 : a->req->res.status);
+    exchange_log_end(ex, client_left && !reply_begun(&ex->reply) ? 499 : a->req->res.status);
     conn_request_end(a->conn, client_left && !is_http1(a->req));
     reply_close(&ex->reply);
     part_from_request(ex, client_left);
@@ -854,50 +756,15 @@ static void on_request_gone(void *p)
 
 /* ---- the thread ------------------------------------------------------------------------------------------------- */
 
-static void refresh_wall_clock(struct door *door)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    door->wall_offset_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000 - clock_us();
-    door->wall_refreshed_us = door->thread->loop.now_us;
-}
-
-static void make_id_prefix(struct door *door)
-{
-    static const char digits[] = "0123456789abcdef";
-    unsigned char random[sizeof(door->id_prefix)];
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        memset(random, (int)door->thread->index, sizeof(random));
-    for (size_t i = 0; i < sizeof(random); i++)
-        door->id_prefix[i] = digits[random[i] & 15];
-}
-
-static void on_held_flush(struct deadline *d)
-{
-    reply_flush(LIST_ENTRY(d, struct door, held_flush));
-}
-
 void exchange_thread_init(struct front_thread *thread)
 {
-    struct door *door = mem_zalloc(sizeof(*door));
-    thread->door = door;
-    door->thread = thread;
-    list_init(&door->idle);
-    list_init(&door->held);
-    door->held_flush = (struct deadline){.on_expired = on_held_flush};
-    door->shares = share_table_create();
-    door->stamp.second = -1;
-    make_id_prefix(door);
-    refresh_wall_clock(door);
-    departure_thread_init(door);
+    thread->door = door_create(thread);
 }
 
 void exchange_turn(struct front_thread *thread)
 {
-    struct door *door = thread->door;
-    reply_flush(door);
-    if (thread->loop.now_us - door->wall_refreshed_us >= WALL_REFRESH_US)
-        refresh_wall_clock(door);
+    reply_flush(thread->door);
+    door_refresh_wall_clock(thread->door);
 }
 
 /* ---- what the library refuses by itself ------------------------------------------------------------------------- */
@@ -917,7 +784,7 @@ static void on_library_refused(h2o_req_t *req, enum reason reason, size_t body_b
     door_count(&thread->counters.responses_by_class[(unsigned)req->res.status / 100 % 6]);
     if (is_http1(req))
         conn_linger(conn); /* it refuses bodies that have not come whole */
-    log_answer(&a, reason, req->res.status, body_bytes);
+    exchange_log_answer(&a, reason, req->res.status, body_bytes);
 }
 
 void exchange_register_fallback(h2o_hostconf_t *host)

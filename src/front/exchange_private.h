@@ -67,6 +67,9 @@ void exchange_refuse(struct arrival *a, const struct problem *p);
 void exchange_answer(struct arrival *a, const struct reply_whole *answer);
 /* An exchange for a request that is answered in pieces without a backend (a file); its state is ENDED. */
 struct exchange *exchange_open(struct arrival *a);
+/* exchange_log.c: of a request that was answered on the spot; of one whose exchange has just lost its request */
+void exchange_log_answer(const struct arrival *a, enum reason reason, int status, size_t bytes);
+void exchange_log_end(const struct exchange *ex, int status);
 /* the request's id, made when the client sent none */
 struct str exchange_id(struct arrival *a);
 

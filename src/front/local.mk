@@ -37,8 +37,9 @@ FRONT_PURE_SOURCES = \
 FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/admin.c \
   src/front/departure.c src/front/departure.h \
-  src/front/door.h \
+  src/front/door.c src/front/door.h \
   src/front/exchange.c src/front/exchange.h src/front/exchange_private.h \
+  src/front/exchange_log.c \
   src/front/files.c src/front/files.h \
   src/front/generation.c src/front/generation.h \
   src/front/problem.c src/front/problem.h \
