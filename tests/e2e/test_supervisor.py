@@ -260,18 +260,23 @@ def test_a_worker_that_never_accepts_is_stopped_and_the_backend_down(tmp_path):
 # ---- the end of workers ----------------------------------------------------------------------------------------------
 
 def test_a_dead_worker_is_lost_at_once_and_replaced_on_the_same_socket(tmp_path):
-    with Run(tmp_path, {"w": python(SERVE)}) as run:
+    serve = "while True:\n    c, _ = s.accept()\n    d = c.recv(1)\n    if d: print('served', os.getpid(), flush=True)\n    c.close()\n"
+    with Run(tmp_path, {"w": python(serve)}) as run:
         first = run.wait_told("grant")[0]
         inode = os.stat(first["text"]).st_ino
         with socket.socket(socket.AF_UNIX) as waiting:
             os.kill(first["pid"], signal.SIGSTOP)
+            eventually(lambda: stat(first["pid"])[0] == "T", "it is stopped")
             waiting.connect(first["text"])
+            waiting.sendall(b"x")
             os.kill(first["pid"], signal.SIGKILL)
             second = run.wait_told("grant", count=2)[1]
             waiting.settimeout(10)
-            assert waiting.recv(1) == b"", "what was in the backlog of the dead is not served by its successor"
+            with pytest.raises(ConnectionError):  # closed with its byte unread
+                waiting.recv(1)
         assert second["text"] == first["text"] and os.stat(first["text"]).st_ino == inode
         assert second["pid"] != first["pid"] and second["generation"] == 2
+        assert "served" not in run.log(), "what was in the backlog of the dead is not served by its successor"
         kinds = [m["type"] for m in run.told() if m["type"] in ("grant", "lost")]
         assert kinds == ["grant", "lost", "grant"]
         assert "signal 9" in run.told("lost")[0]["text"] and run.told("lost")[0]["generation"] == 1
@@ -564,7 +569,8 @@ def test_a_second_signal_stops_at_once(tmp_path):
         assert run.process.wait(20) == 0
 
 
-GRANDCHILDREN = ("sleep 1000 & echo member $!; setsid sleep 1000 & echo daemon $!; (trap '' TERM HUP; sleep 1000) & echo deaf $!; "
+# one in the group that nothing else tells, one that has left it, one that heeds no signal
+GRANDCHILDREN = ("env -i sleep 1000 & echo member $!; setsid sleep 1000 & echo daemon $!; (trap '' TERM HUP; sleep 1000) & echo deaf $!; "
                  "exec " + PYTHON + " -c \"import socket\ns=socket.socket(fileno=3)\nwhile True: s.accept()[0].close()\"")
 
 
