@@ -62,7 +62,7 @@ static struct conf *grow(const char *path, struct node *root, bool system, struc
     if (system)
         conf_check_system(&check);
     if (system && problems->errors == 0)
-        conf_check_routes(&check);
+        conf_check_unused(&check);
     if (problems->errors != 0)
         conf_free(&conf);
     return conf;

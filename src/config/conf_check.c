@@ -197,13 +197,6 @@ static bool check_backend_run(const struct check *c, const struct conf_backend *
     return false;
 }
 
-static void check_backend_warn_after(const struct check *c, const struct conf_backend *backend, const struct node *node)
-{
-    struct node *warn_after = conf_check_good(node, "warn_after");
-    if (warn_after != NULL && backend->warn_after >= backend->timeout)
-        problems_warning(c->problems, warn_after, "never happens: the timeout comes first; make it less than timeout");
-}
-
 static bool fits_socket(const struct check *c, const struct conf_backend *backend)
 {
     size_t name = strlen(backend->name) < WORKER_SOCKET_NAME ? strlen(backend->name) : WORKER_SOCKET_NAME;
@@ -228,7 +221,6 @@ static void check_backends(const struct check *c)
             continue;
         if (check_one_of(c, &keys_backend, node) && check_backend_run(c, backend, node))
             check_fits(c, &keys_backend, node, backend, backend_words);
-        check_backend_warn_after(c, backend, node);
         check_backend_socket(c, backend, node);
     }
 }
@@ -244,18 +236,6 @@ static void check_route_redirect(const struct check *c, const struct conf_route 
         problems_error(c->problems, status, "must be 301, 302, 303, 307 or 308 (is %d)", value);
 }
 
-static void check_route_strip(const struct check *c, const struct conf_route *route, const struct node *node)
-{
-    struct node *strip = conf_check_good(node, "strip_prefix");
-    const char *path = route->path != NULL ? route->path : route->path_prefix;
-    if (strip == NULL || path == NULL)
-        return;
-    size_t path_len = strlen(path), strip_len = strlen(route->strip_prefix);
-    size_t common = route->path != NULL || strip_len < path_len ? strip_len : path_len;
-    if (strncmp(path, route->strip_prefix, common) != 0)
-        problems_warning(c->problems, strip, "never happens: no path that this route matches begins with it");
-}
-
 static void check_each_route(const struct check *c)
 {
     struct node *node = conf_check_first(c, "routes");
@@ -267,7 +247,6 @@ static void check_each_route(const struct check *c)
             check_fits(c, &keys_route, node, route, route_words);
         check_at_most_one(c, &keys_route, node);
         check_route_redirect(c, route, node);
-        check_route_strip(c, route, node);
     }
 }
 

@@ -21,8 +21,9 @@ struct check {
 
 /* the rules that need nothing but the text */
 void conf_check(const struct check *c);
-/* warnings: routes that no request can reach, backends that no route leads to. For a tree without errors. */
-void conf_check_routes(const struct check *c);
+/* Warnings about what can never take effect: routes that no request can reach, backends that no route leads to. For a
+ * tree without errors. */
+void conf_check_unused(const struct check *c);
 /* the rules that ask the file system, the user database and PATH; names of modules become those of their files */
 void conf_check_system(const struct check *c);
 

@@ -37,6 +37,23 @@ static void check_directory(const struct check *c, struct node *node, const char
         problems_error(c->problems, node, "%s is not a directory", path);
 }
 
+/* a log file may be made, its directory is not */
+static void check_log_file(const struct check *c, struct node *node, const char *path)
+{
+    if (node != NULL && path[0] == '/')
+        check_directory(c, node, paths_directory(c->problems->region, path));
+}
+
+static void check_log(const struct check *c)
+{
+    const struct node *log = conf_check_good(c->root, "log");
+    const struct node *access = log == NULL ? NULL : conf_check_good(log, "access");
+    if (log != NULL)
+        check_log_file(c, conf_check_good(log, "target"), c->conf->log.target);
+    if (access != NULL)
+        check_log_file(c, conf_check_good(access, "path"), c->conf->log.access.path);
+}
+
 static void check_certificate(const struct check *c, const struct conf_certificate *certificate,
                               const struct node *node)
 {
@@ -185,6 +202,7 @@ void conf_check_system(const struct check *c)
     if (conf->admin != NULL && (node = node_member(c->root, "admin")) != NULL)
         check_tls(c, conf->admin, node);
     check_owner(c, c->root, conf->user, conf->group);
+    check_log(c);
     check_directory(c, conf_check_good(c->root, "spool_directory"), conf->spool_directory);
     node = conf_check_first(c, "backends");
     for (size_t i = 0; i < conf->nbackends; i++, node = node->next)

@@ -15,8 +15,10 @@
 #include "config/node.h"
 #include "config/paths.h"
 #include "config/source.h"
+#include "config/units.h"
 
 #define SOCKET_NAME "control.sock"
+#define WARN_AFTER  (5 * UNITS_S)
 #define QUEUE_MAX   ((unsigned)keys_find(&keys_backend, "queue")->max)
 
 /* an absolute file name in the environment; of a list separated by ':' the first */
@@ -86,6 +88,8 @@ static void default_backend(struct conf_backend *backend, const char *directory)
         backend->limit = backend->workers * backend->concurrency;
     if (backend->queue == CONF_READ_UNSET)
         backend->queue = backend->limit < QUEUE_MAX / 10 ? 10 * backend->limit : QUEUE_MAX;
+    if (backend->warn_after < 0)
+        backend->warn_after = backend->timeout < WARN_AFTER ? backend->timeout : WARN_AFTER;
     if (backend->directory == NULL && backend->run != CONF_RUN_LOOP)
         backend->directory = directory;
 }

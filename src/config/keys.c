@@ -248,8 +248,9 @@ static const struct key backend_keys[] = {
      .reload = KEY_LIVE,
      .help = "How long a call may run. Past it: 504 deadline; a worker is then killed and replaced, a thread's slot "
              "stays taken until the thread returns."},
-    {"warn_after", KEY_DURATION, AT(conf_backend, warn_after), BETWEEN(UNITS_MS, UNITS_D), .fallback = "\"5s\"",
-     .reload = KEY_LIVE, .help = "A call that runs longer is reported in the log while it runs."},
+    {"warn_after", KEY_DURATION, AT(conf_backend, warn_after), BETWEEN(UNITS_MS, UNITS_D),
+     .computed = "5s, or timeout if that is less", .example = "\"5s\"", .reload = KEY_LIVE,
+     .help = "A call that runs longer is reported in the log while it runs."},
     {"start_timeout", KEY_DURATION, AT(conf_backend, start_timeout), BETWEEN(100 * UNITS_MS, UNITS_H),
      .fallback = "\"30s\"", .fits = CHILD, .reload = KEY_LIVE,
      .help = "Time in which a new process must be able to serve; then it is killed and another is tried."},

@@ -134,6 +134,7 @@ static void test_defaults(void **state)
     assert_int_equal(a->queue, 10 * a->workers);
     assert_string_equal(a->directory, "/etc/bulkhead");
     assert_int_equal(a->timeout, 60000000);
+    assert_int_equal(a->warn_after, 5000000);
     assert_int_equal(a->first_byte_timeout, -1);
     assert_int_equal(b->limit, 16);
     assert_int_equal(b->queue, 160);
@@ -367,7 +368,7 @@ int main(void)
         MESSAGES(listeners),
         MESSAGES(environment),
         MESSAGES(include),
-        MESSAGES(unreachable),
+        MESSAGES(unused),
         MESSAGES(files),
         MESSAGES(limits),
         cmocka_unit_test(test_no_file),

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * conf_check_routes: finds routes that no request can reach because an earlier one takes all that they would match:
- * the same match keys again, or a path below an earlier path_prefix that asks for nothing else. A hash holds what
+ * conf_check_unused: finds what stands in a conf and can never take effect. Routes that no request can reach: the same
+ * match keys as an earlier route's, or a path below an earlier path_prefix that asks for nothing else; a hash holds what
  * earlier routes take, so that ten thousand routes cost a few look-ups each. It finds the common mistakes, not all.
- * Backends that no route leads to are another sign of such a mistake.
  */
 #include "config.h"
 
@@ -123,6 +122,25 @@ static void check_reachable(const struct check *c)
     json_decref(taken.routes);
 }
 
+static void check_strip_prefix(const struct check *c, const struct conf_route *route, const struct node *node)
+{
+    struct node *strip = conf_check_good(node, "strip_prefix");
+    const char *path = route->path != NULL ? route->path : route->path_prefix;
+    if (strip == NULL || path == NULL)
+        return;
+    size_t path_len = strlen(path), strip_len = strlen(route->strip_prefix);
+    size_t common = route->path != NULL || strip_len < path_len ? strip_len : path_len;
+    if (strncmp(path, route->strip_prefix, common) != 0)
+        problems_warning(c->problems, strip, "never happens: no path that this route matches begins with it");
+}
+
+static void check_warn_after(const struct check *c, const struct conf_backend *backend, const struct node *node)
+{
+    struct node *warn_after = conf_check_good(node, "warn_after");
+    if (warn_after != NULL && backend->warn_after > backend->timeout)
+        problems_warning(c->problems, warn_after, "never happens: the timeout comes first; make it less than timeout");
+}
+
 static void check_backends_used(const struct check *c)
 {
     const struct conf *conf = c->conf;
@@ -136,8 +154,14 @@ static void check_backends_used(const struct check *c)
     }
 }
 
-void conf_check_routes(const struct check *c)
+void conf_check_unused(const struct check *c)
 {
     check_reachable(c);
     check_backends_used(c);
+    const struct node *node = conf_check_first(c, "routes");
+    for (size_t i = 0; i < c->conf->nroutes; i++, node = node->next)
+        check_strip_prefix(c, &c->conf->routes[i], node);
+    node = conf_check_first(c, "backends");
+    for (size_t i = 0; i < c->conf->nbackends; i++, node = node->next)
+        check_warn_after(c, &c->conf->backends[i], node);
 }
