@@ -107,7 +107,7 @@ class Server:
 def nginx(port, unix):
     conf = os.path.join(TMP, "nginx.conf")
     with open(conf, "w") as f:
-        f.write(f"""daemon off; worker_processes 1; pid {TMP}/nginx.pid; error_log /dev/null;
+        f.write(f"""daemon off; user root; worker_processes 1; pid {TMP}/nginx.pid; error_log /dev/null;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {TMP}/b; proxy_temp_path {TMP}/p;
  fastcgi_temp_path {TMP}/f; uwsgi_temp_path {TMP}/u; scgi_temp_path {TMP}/s; default_type text/plain;
@@ -148,11 +148,16 @@ def cpu_per_request(server, path, seconds, clients):
     return (cpu_ns(server.pids()) - before) / max(done, 1) / 1000, done / took, failed
 
 
-def bench_cpu(a):
-    unix = [os.path.join(TMP, f"tiny{i}.sock") for i in range(16)]
-    tiny = [start([os.path.join(a.build, "tests/bench/tiny_worker"), u]) for u in unix]
+def tiny_workers(a, name):
+    """Sixteen single-connection servers of one front's own: a kept connection occupies its server."""
+    unix = [os.path.join(TMP, f"{name}{i}.sock") for i in range(16)]
+    return unix, [start([os.path.join(a.build, "tests/bench/tiny_worker"), u]) for u in unix]
+
+
+def bulkhead_conf(a, unix):
     empty = os.path.join(a.build, "tests/bench/empty.so")
-    base = {
+    names = ("tiny", "worker", "thread", "front", "inloop")
+    return {
         "backends": {
             "tiny": {"run": "loop", "proxy": [f"unix:{u}" for u in unix], "limit": 16, "queue": 1000},
             "worker": {"run": "workers", "module": empty, "workers": 16, "queue": 1000},
@@ -160,13 +165,18 @@ def bench_cpu(a):
             "front": {"run": "threads", "module": empty, "threads": 16, "queue": 1000, "in_front": True},
             "inloop": {"run": "loop", "module": empty, "limit": 100},
         },
-        "routes": [{"path": "/health", "respond": {"body": "ok\n"}}] +
-                  [{"path": f"/{n}", "backend": n} for n in ("tiny", "worker", "thread", "front", "inloop")],
+        "routes": [{"path": "/health", "respond": {"body": "ok\n"}}] + [{"path": f"/{n}", "backend": n} for n in names],
     }
+
+
+def bench_cpu(a):
+    unix, tiny = tiny_workers(a, "n")
     ngx = Server("nginx", a.port, nginx(a.port, unix), tiny)
-    # bulkhead's tiny workers are the same processes: count them with whoever is being measured
-    bh = Server("bulkhead", a.port + 10, bulkhead(a.build, a.port + 10, base, "cpu"), tiny)
-    logged = dict(base, log={"level": "error", "access": {"path": os.path.join(TMP, "access.log"), "format": "json"}})
+    unix, tiny = tiny_workers(a, "b")
+    bh = Server("bulkhead", a.port + 10, bulkhead(a.build, a.port + 10, bulkhead_conf(a, unix), "cpu"), tiny)
+    unix, tiny = tiny_workers(a, "l")
+    logged = dict(bulkhead_conf(a, unix),
+                  log={"level": "error", "access": {"path": os.path.join(TMP, "access.log"), "format": "json"}})
     bhl = Server("bulkhead+log", a.port + 20, bulkhead(a.build, a.port + 20, logged, "cpulog"), tiny)
     wait_for(("127.0.0.1", a.port))
     cases = [("fixed answer", ngx, "/health"), ("fixed answer", bh, "/health"), ("fixed answer", bhl, "/health"),
