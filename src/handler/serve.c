@@ -74,6 +74,13 @@ static size_t advance(struct iovec **iov, size_t n, size_t sent)
     return n;
 }
 
+/* one part, the common case, is cheaper without a vector */
+static ssize_t send_parts(int fd, struct iovec *parts, size_t n)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = n};
+    return n == 1 ? send(fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL) : sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 /* the out buffer and, behind it, bytes that need not be copied */
 static bool send_out(struct serve *s, struct str behind)
 {
@@ -81,8 +88,7 @@ static bool send_out(struct serve *s, struct str behind)
     struct iovec *at = parts;
     size_t n = behind.len == 0 ? 1 : 2;
     while (n != 0 && !s->broken) {
-        struct msghdr message = {.msg_iov = at, .msg_iovlen = n};
-        ssize_t sent = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+        ssize_t sent = send_parts(s->fd, at, n);
         if (sent >= 0)
             n = advance(&at, n, (size_t)sent);
         else if (errno != EINTR)

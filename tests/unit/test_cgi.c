@@ -133,6 +133,17 @@ static void assert_line(const struct buf *text, const char *line)
     free(framed);
 }
 
+/* with the programs' directory as the handler names it: without links and dots */
+static void assert_directory_line(const struct buf *text, const char *before, const char *behind)
+{
+    char *directory = realpath(CGI_DIRECTORY, NULL), *line;
+    assert_non_null(directory);
+    assert_true(asprintf(&line, "%s%s%s", before, directory, behind) > 0);
+    assert_line(text, line);
+    free(line);
+    free(directory);
+}
+
 static void assert_no_variable(const struct buf *text, const char *name)
 {
     char *framed;
@@ -169,7 +180,7 @@ static void the_request_is_in_the_environment(void **state)
     assert_line(&a.body, "REQUEST_URI=/environment/more/a%20b?x=%20y&z");
     assert_line(&a.body, "QUERY_STRING=x=%20y&z");
     assert_line(&a.body, "SCRIPT_NAME=/environment");
-    assert_line(&a.body, "SCRIPT_FILENAME=" CGI_DIRECTORY "/environment");
+    assert_directory_line(&a.body, "SCRIPT_FILENAME=", "/environment");
     assert_line(&a.body, "PATH_INFO=/more/a b");
     assert_line(&a.body, "DOCUMENT_ROOT=/srv/www");
     assert_line(&a.body, "PATH_TRANSLATED=/srv/www/more/a b");
@@ -177,7 +188,7 @@ static void the_request_is_in_the_environment(void **state)
     assert_line(&a.body, "HTTPS=on");
     assert_line(&a.body, "CONTENT_LENGTH=3");
     assert_line(&a.body, "CONTENT_TYPE=text/x");
-    assert_line(&a.body, "PWD_NOW=" CGI_DIRECTORY);
+    assert_directory_line(&a.body, "PWD_NOW=", "");
     capture_free(&a);
 }
 
