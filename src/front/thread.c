@@ -204,6 +204,9 @@ static void create_contexts(struct front_thread *thread)
 {
     const struct setup *setup = thread->p->setup;
     h2o_evloop_t *loop = h2o_evloop_create();
+    /* The library would begin each connection's input with two reads' worth of room, and a request that waits keeps it. One
+     * holds nearly every head; longer ones grow. The prototype is the thread's own. */
+    h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
     for (size_t kind = 0; kind != SETUP_KIND_COUNT; ++kind) {
         if (setup->library[kind] == NULL)
             continue;
