@@ -5,10 +5,13 @@ The fake front writes down every message that it gets; a test reads them as dict
 """
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -200,9 +203,6 @@ def test_a_fastcgi_worker_has_its_socket_as_stdin(tmp_path):
 def test_a_worker_of_another_user(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root may change users")
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        os.chmod(parent, 0o755)
     code = "id -un; id -G; grep NoNewPrivs /proc/self/status; exec sleep 1000"
     with Run(tmp_path, {"w": shell(code, user="nobody", directory="/")}) as run:
         run.wait_log(r"pid \d+: nobody")
@@ -768,12 +768,19 @@ def test_clients_of_the_control_socket_hold_up_nobody(tmp_path):
             s.close()
 
 
-def test_other_users_may_not_ask(tmp_path):
+@pytest.fixture
+def open_path():
+    """A directory that every user gets at, unlike tmp_path."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_other_users_may_not_ask(open_path):
     if os.geteuid() != 0:
         pytest.skip("only root may become another user")
-    for directory in [tmp_path, *list(tmp_path.parents)[:2]]:
-        os.chmod(directory, 0o755)
-    with Run(tmp_path, {}) as run:
+    with Run(open_path, {}) as run:
         os.chmod(run.control, 0o666)  # even where the file's mode lets them in
         code = ("import os, socket, sys\nos.setgroups([])\nos.setuid(65534)\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n"
                 "s.settimeout(10)\n"
