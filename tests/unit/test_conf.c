@@ -95,6 +95,19 @@ static void test_thousands_of_problems_are_cut(void **state)
     buf_free(&problems);
 }
 
+static void test_a_text_that_is_too_long(void **state)
+{
+    struct buf text = {0}, problems = {0};
+    buf_append_z(&text, HOME "\"routes\": [{\"respond\": {}, \"path\": \"/");
+    for (int i = 0; i < 8192; i++)
+        buf_append_char(&text, 'x');
+    buf_append_z(&text, "\"}]}");
+    assert_null(conf_parse("x", text.base, text.len, &problems));
+    assert_string_equal(buf_z(&problems), "x:1:68: error: routes[0].path: must have at most 8192 bytes (has 8193)\n");
+    buf_free(&text);
+    buf_free(&problems);
+}
+
 /* ---- good ones -------------------------------------------------------------------------------------------------- */
 
 static struct conf *parse(const char *text)
@@ -224,7 +237,7 @@ static void test_environment(void **state)
     conf_free(&conf);
 }
 
-static void test_include_appends_in_order(void **state)
+static void test_include_appends_in_order_and_names_are_resolved(void **state)
 {
     struct buf problems = {0};
     struct conf *conf = conf_load("good_include.conf", &problems);
@@ -232,6 +245,8 @@ static void test_include_appends_in_order(void **state)
     assert_int_equal(conf->nlisteners, 1);
     assert_int_equal(conf->nbackends, 2);
     assert_int_equal(conf->nroutes, 2);
+    assert_int_equal(conf->backends[0].proxy[0].address.ss_family, AF_INET);
+    assert_string_equal(conf->backends[0].proxy[0].text, "localhost:1");
     assert_string_equal(conf->routes[0].path, "/");
     assert_string_equal(conf->routes[1].path, "/b");
     assert_string_equal(conf->routes[1].file, "conf.d/10-first.conf");
@@ -373,11 +388,12 @@ int main(void)
         MESSAGES(limits),
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_thousands_of_problems_are_cut),
+        cmocka_unit_test(test_a_text_that_is_too_long),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_include_appends_in_order),
+        cmocka_unit_test(test_include_appends_in_order_and_names_are_resolved),
         cmocka_unit_test(test_include_needs_a_file),
         cmocka_unit_test(test_host_names_need_a_load),
         cmocka_unit_test(test_modules),
