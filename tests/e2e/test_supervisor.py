@@ -588,6 +588,10 @@ def test_nothing_outlives_the_supervisor(tmp_path, how):
         assert not os.path.exists(run.control) and not os.path.exists(tmp_path / "http.sock")
 
 
+def fds_of(pid):
+    return sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+
+
 def guardian_of(run):
     for pid in processes_of_group_or_child(run.process.pid):
         with open(f"/proc/{pid}/comm") as f:
@@ -599,10 +603,10 @@ def guardian_of(run):
 def test_a_dead_guardian_is_replaced_and_knows_everything(tmp_path):
     with Run(tmp_path, {"w": shell(GRANDCHILDREN)}) as run:
         run.wait_ready()
-        first = guardian_of(run)
+        first = eventually(lambda: guardian_of(run), "a guardian")
         os.kill(first, signal.SIGKILL)
         second = eventually(lambda: (lambda g: g if g and g != first else None)(guardian_of(run)), "another guardian")
-        assert os.listdir(f"/proc/{second}/fd") and sorted(map(int, os.listdir(f"/proc/{second}/fd"))) == [0, 1, 2, 3]
+        eventually(lambda: fds_of(second) == [0, 1, 2, 3], "it holds its socket and nothing else")
         everybody = processes_of_group_or_child(run.process.pid)
         run.process.kill()
         run.process.wait()
@@ -611,8 +615,8 @@ def test_a_dead_guardian_is_replaced_and_knows_everything(tmp_path):
 
 def test_the_guardian_holds_no_descriptor_and_heeds_no_signal(tmp_path):
     with Run(tmp_path, {}) as run:
-        guardian = guardian_of(run)
-        assert sorted(map(int, os.listdir(f"/proc/{guardian}/fd"))) == [0, 1, 2, 3]
+        guardian = eventually(lambda: guardian_of(run), "the guardian has its name")
+        eventually(lambda: fds_of(guardian) == [0, 1, 2, 3], "it holds its socket and nothing else")
         for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(guardian, s)
         time.sleep(0.1)
