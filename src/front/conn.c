@@ -73,14 +73,13 @@ static void name_ipv6_peer(struct conn *c, const struct sockaddr_in6 *in6)
 
 static void name_peer(struct conn *c)
 {
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&c->peer;
-    switch (c->peer.ss_family) {
+    switch (c->peer.any.sa_family) {
     case AF_INET:
-        c->peer_port = ntohs(in->sin_port);
-        inet_ntop(AF_INET, &in->sin_addr, c->peer_text, sizeof c->peer_text);
+        c->peer_port = ntohs(c->peer.in.sin_port);
+        inet_ntop(AF_INET, &c->peer.in.sin_addr, c->peer_text, sizeof c->peer_text);
         break;
     case AF_INET6:
-        name_ipv6_peer(c, (const struct sockaddr_in6 *)&c->peer);
+        name_ipv6_peer(c, &c->peer.in6);
         break;
     default:
         c->peer_port = 0;
@@ -93,7 +92,7 @@ static void name_peer(struct conn *c)
 static bool enter_address(struct conn *c)
 {
     const struct conf_limits *limits = &c->thread->generation->conf->limits;
-    const struct sockaddr *peer = (const struct sockaddr *)&c->peer;
+    const struct sockaddr *peer = &c->peer.any;
     if (c->is_admin || c->is_trusted_proxy || limits->connections_per_address <= 0 ||
         (peer->sa_family != AF_INET && peer->sa_family != AF_INET6))
         return true;
@@ -104,7 +103,7 @@ static bool enter_address(struct conn *c)
 static bool judge_peer(struct conn *c)
 {
     name_peer(c);
-    c->is_trusted_proxy = is_trusted(c->thread->p->setup, (const struct sockaddr *)&c->peer);
+    c->is_trusted_proxy = is_trusted(c->thread->p->setup, &c->peer.any);
     if (enter_address(c))
         return true;
     thread_count(&c->thread->counters.connections_refused, 1);
@@ -116,7 +115,7 @@ static bool judge_peer(struct conn *c)
 
 bool conn_set_peer(struct conn *c, const struct sockaddr_storage *peer, socklen_t len)
 {
-    memcpy(&c->peer, peer, len);
+    memcpy(&c->peer, peer, len < sizeof c->peer ? len : sizeof c->peer);
     return judge_peer(c);
 }
 
@@ -145,7 +144,7 @@ static void forget(struct conn *c)
     struct front_thread *thread = c->thread;
     bool is_admin = c->is_admin;
     if (c->counted_per_address)
-        peers_leave((const struct sockaddr *)&c->peer);
+        peers_leave(&c->peer.any);
     atomic_fetch_sub_explicit(is_admin ? &open_admins : &open_clients, 1, memory_order_relaxed);
     thread_count(&thread->counters.connections_open, -1);
     c->magic = 0;
@@ -176,7 +175,7 @@ struct conn *conn_create(const struct listener *listener, int fd, const struct s
     c->magic = CONN_MAGIC;
     c->thread = thread;
     c->listener = listener;
-    c->peer = *peer;
+    memcpy(&c->peer, peer, sizeof c->peer);
     c->is_admin = listener->is_admin;
     c->is_tls = listener->accept.ssl_ctx != NULL;
     c->sweep.since_us = thread->loop.now_us;

@@ -8,6 +8,7 @@
 #ifndef BULKHEAD_FRONT_CONN_H
 #define BULKHEAD_FRONT_CONN_H
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "upstream/h2o_api.h"
@@ -36,8 +37,12 @@ struct conn {
     struct front_thread *thread;
     h2o_socket_t *sock;
     const struct listener *listener; /* front/listener.h */
-    struct sockaddr_storage peer;    /* after PROXY protocol: what the line said */
-    char peer_text[64];              /* "192.0.2.1", "2001:db8::1", "unix:" */
+    union conn_peer { /* after PROXY protocol: what the line said; a Unix socket's peer has no more than a family */
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer;
+    char peer_text[INET6_ADDRSTRLEN]; /* "192.0.2.1", "2001:db8::1", "unix:" */
     uint16_t peer_port;
     bool is_admin, is_tls, is_trusted_proxy, counted_per_address;
     bool is_http2;                      /* known from the first request on */
