@@ -351,7 +351,7 @@ def rss(pid):
 
 
 def bench_parked(a):
-    port, n = a.port + 80, 1000
+    port, n = a.port + 80, 4000
     conf = {"backends": {"w": {"run": "workers", "module": os.path.join(a.build, "contrib/handlers/sleep.so"), "workers": 1, "queue": 5000,
                                "queue_timeout": "60s"}},
             "limits": {"connections_per_address": 10000},
