@@ -166,6 +166,17 @@ static int wait_cancelled(struct bulkhead_call *call, struct probe *probe)
     return bulkhead_failed(call, "cancelled");
 }
 
+/* asks for a fifth of a second, some hundred times, whether it was cancelled */
+static int ask_on(struct bulkhead_call *call, struct probe *probe)
+{
+    for (int i = 0; i < 100; i++) {
+        if (bulkhead_cancelled(call))
+            return bulkhead_failed(call, "cancelled");
+        usleep(2000);
+    }
+    return bulkhead_answer(call, 200, NULL, "not cancelled", 13);
+}
+
 /* answers when as many calls as were agreed upon run at the same time */
 static int meet(struct bulkhead_call *call, struct probe *probe)
 {
@@ -206,6 +217,7 @@ static const struct deed deeds[] = {
     {"/memory", memory},
     {"/look", look},
     {"/wait-cancelled", wait_cancelled},
+    {"/ask-on", ask_on},
     {"/meet", meet},
     {"/whole", whole},
     {"/body-length", body_length},

@@ -403,6 +403,19 @@ static void stopping_lets_a_running_call_finish(void **state)
     close(b);
 }
 
+/* The connection's end is then the host's own doing. */
+static void stopping_does_not_cancel(void **state)
+{
+    struct fixture f = start(PROBE, NULL, 1);
+    int fd = connect_host(&f);
+    native_request(fd, 1, "/whole", NULL);
+    native_assert_answer(fd, 1, 201, "hello");
+    native_request(fd, 2, "/ask-on", NULL);
+    stop(&f);
+    native_assert_answer(fd, 2, 200, "not cancelled");
+    close(fd);
+}
+
 /* ---- a listening socket ----------------------------------------------------------------------------------------- */
 
 /* an abstract address that the kernel chooses */
@@ -478,6 +491,7 @@ int main(void)
         cmocka_unit_test(no_more_connections_are_taken_than_there_are_threads),
         cmocka_unit_test(stopping_ends_threads_that_wait),
         cmocka_unit_test(stopping_lets_a_running_call_finish),
+        cmocka_unit_test(stopping_does_not_cancel),
         cmocka_unit_test(connections_are_accepted_by_threads_that_have_none),
         cmocka_unit_test(a_socket_that_does_not_listen_stops_the_host),
     };

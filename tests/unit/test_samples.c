@@ -24,7 +24,8 @@
 
 #include "capture.h"
 
-#define SECOND 1000000
+#define SECOND       1000000
+#define TIME_LIMIT_S 60
 
 static struct capture ask(struct module *m, const char *method, const char *path, const char *query, struct str body)
 {
@@ -292,6 +293,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_hashed_is_refused),
         cmocka_unit_test(hash_options_are_checked),
     };
+    alarm(TIME_LIMIT_S);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 #ifdef HAVE_SQLITE
     const struct CMUnitTest sqlite_tests[] = {
