@@ -91,22 +91,18 @@ def test_one_line_start(tmp_path):
                        *python_worker(WORKER, directory=str(tmp_path))], ready=False)
     with b:
         eventually(lambda: os.path.exists(path), "the listener")
-        workers = eventually(lambda: (lambda s: s if len(s) == 2 else None)(pids(control)), "two workers")
-        assert request(path, "GET", "/").body in workers
-        status = json.loads(run("status", "--json", "--control", control).stdout)
-        backend = status["front_status"]["backends"][0]
-        assert backend["limit"] == 2 and backend["queue"] == 4
+        backend = eventually(lambda: (lambda b: b if b and b["limit"] == 2 else None)(only_backend(control)), "two workers ready")
+        assert backend["queue"] == 4
+        assert request(path, "GET", "/").body in {str(w["pid"]).encode() for w in backend["workers"]}
         text = run("status", "--control", control)
         assert text.returncode == 0 and backend["name"] in text.stdout
     assert not os.path.exists(control) and not os.path.exists(path), "sockets are removed"
 
 
-def pids(control):
+def only_backend(control):
     done = run("status", "--json", "--control", control)
-    if done.returncode != 0:
-        return set()
-    status = json.loads(done.stdout)["front_status"]
-    return {str(w["pid"]).encode() for w in status["backends"][0]["workers"] if w["pid"]} if status else set()
+    status = json.loads(done.stdout)["front_status"] if done.returncode == 0 else None
+    return status["backends"][0] if status else None
 
 
 def test_status_of_nobody_says_what_to_do(tmp_path):
