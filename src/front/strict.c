@@ -154,7 +154,7 @@ static enum strict_result read_target(struct parse *p)
     return r;
 }
 
-/* Not "HTTP/1.0" or "HTTP/1.1" and CR LF, or not all of it yet */
+/* Not "HTTP/1.0" or "HTTP/1.1" and CR LF, or not all of it yet. */
 static enum strict_result odd_version(struct parse *p)
 {
     static const char pattern[] = "HTTP/0.0\r\n";
@@ -166,7 +166,12 @@ static enum strict_result odd_version(struct parse *p)
             return bad(p, i < 8 ? "request line does not end with HTTP/1.1 or HTTP/1.0"
                                 : "request line does not end with CR LF");
     }
-    return refuse(p->head, REASON_VERSION, "HTTP version is neither 1.1 nor 1.0");
+    if (p->at[5] != '1')
+        return refuse(p->head, REASON_VERSION, "HTTP version is neither 1.1 nor 1.0");
+    /* RFC 9110 §2.5: a higher minor version is processed as the highest one that is known */
+    p->head->minor = 1;
+    p->at += 10;
+    return STRICT_COMPLETE;
 }
 
 static enum strict_result read_version(struct parse *p)
