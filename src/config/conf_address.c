@@ -85,7 +85,7 @@ static const char *set_unix(struct region *region, const char *path, struct sock
     if (strlen(path) >= SUN_PATH)
         return region_printf(region, "the path of a Unix socket has at most %zu bytes (\"%s\" has %zu)", SUN_PATH - 1,
                              path, strlen(path));
-    strcpy(un.sun_path, path);
+    memcpy(un.sun_path, path, strlen(path));
     memcpy(address, &un, sizeof(un));
     *len = sizeof(un);
     return NULL;
@@ -129,7 +129,7 @@ static const char *look_up(struct region *region, const struct endpoint *endpoin
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     int status = getaddrinfo(endpoint->host, NULL, &hints, &found);
-    if (status != 0)
+    if (status != 0 || found == NULL)
         return region_printf(region, "the host \"%s\" cannot be resolved: %s", endpoint->host, gai_strerror(status));
     const struct addrinfo *best = found;
     for (const struct addrinfo *at = found; at != NULL && best->ai_family != AF_INET; at = at->ai_next)

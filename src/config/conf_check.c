@@ -163,7 +163,7 @@ static void check_listeners(const struct check *c)
 {
     const struct conf *conf = c->conf;
     struct node *node = conf_check_first(c, "listeners");
-    for (size_t i = 0; i < conf->nlisteners; i++, node = node->next) {
+    for (size_t i = 0; i < conf->nlisteners && node != NULL; i++, node = node->next) {
         check_listener(c, &conf->listeners[i], node);
         check_overlap(c, &conf->listeners[i], node, i);
     }
@@ -215,7 +215,7 @@ static void check_backend_socket(const struct check *c, const struct conf_backen
 static void check_backends(const struct check *c)
 {
     struct node *node = conf_check_first(c, "backends");
-    for (size_t i = 0; i < c->conf->nbackends; i++, node = node->next) {
+    for (size_t i = 0; i < c->conf->nbackends && node != NULL; i++, node = node->next) {
         const struct conf_backend *backend = &c->conf->backends[i];
         if (node->kind != NODE_OBJECT)
             continue;
@@ -239,7 +239,7 @@ static void check_route_redirect(const struct check *c, const struct conf_route 
 static void check_each_route(const struct check *c)
 {
     struct node *node = conf_check_first(c, "routes");
-    for (size_t i = 0; i < c->conf->nroutes; i++, node = node->next) {
+    for (size_t i = 0; i < c->conf->nroutes && node != NULL; i++, node = node->next) {
         const struct conf_route *route = &c->conf->routes[i];
         if (node->kind != NODE_OBJECT)
             continue;

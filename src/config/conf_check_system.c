@@ -197,7 +197,7 @@ void conf_check_system(const struct check *c)
 {
     const struct conf *conf = c->conf;
     const struct node *node = conf_check_first(c, "listeners");
-    for (size_t i = 0; i < conf->nlisteners; i++, node = node->next)
+    for (size_t i = 0; i < conf->nlisteners && node != NULL; i++, node = node->next)
         check_tls(c, &conf->listeners[i], node);
     if (conf->admin != NULL && (node = node_member(c->root, "admin")) != NULL)
         check_tls(c, conf->admin, node);
@@ -205,9 +205,9 @@ void conf_check_system(const struct check *c)
     check_log(c);
     check_directory(c, conf_check_good(c->root, "spool_directory"), conf->spool_directory);
     node = conf_check_first(c, "backends");
-    for (size_t i = 0; i < conf->nbackends; i++, node = node->next)
+    for (size_t i = 0; i < conf->nbackends && node != NULL; i++, node = node->next)
         check_backend(c, &conf->backends[i], node);
     node = conf_check_first(c, "routes");
-    for (size_t i = 0; i < conf->nroutes; i++, node = node->next)
+    for (size_t i = 0; i < conf->nroutes && node != NULL; i++, node = node->next)
         check_files_root(c, &conf->routes[i], node);
 }

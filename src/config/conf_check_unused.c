@@ -102,7 +102,7 @@ static void check_reachable(const struct check *c)
     struct taken taken = {.routes = json_object()};
     struct buf key = {0};
     struct node *node = conf_check_first(c, "routes");
-    for (size_t i = 0; i < c->conf->nroutes; i++, node = node->next) {
+    for (size_t i = 0; i < c->conf->nroutes && node != NULL; i++, node = node->next) {
         const struct conf_route *route = &c->conf->routes[i];
         const json_t *earlier = find_above(&taken, route, &key);
         match_key(route, &key);
@@ -145,7 +145,7 @@ static void check_backends_used(const struct check *c)
 {
     const struct conf *conf = c->conf;
     struct node *node = conf_check_first(c, "backends");
-    for (size_t i = 0; i < conf->nbackends; i++, node = node->next) {
+    for (size_t i = 0; i < conf->nbackends && node != NULL; i++, node = node->next) {
         bool used = false;
         for (size_t k = 0; k < conf->nroutes && !used; k++)
             used = conf->routes[k].action == CONF_ROUTE_BACKEND && conf->routes[k].backend == i;
@@ -159,9 +159,9 @@ void conf_check_unused(const struct check *c)
     check_reachable(c);
     check_backends_used(c);
     const struct node *node = conf_check_first(c, "routes");
-    for (size_t i = 0; i < c->conf->nroutes; i++, node = node->next)
+    for (size_t i = 0; i < c->conf->nroutes && node != NULL; i++, node = node->next)
         check_strip_prefix(c, &c->conf->routes[i], node);
     node = conf_check_first(c, "backends");
-    for (size_t i = 0; i < c->conf->nbackends; i++, node = node->next)
+    for (size_t i = 0; i < c->conf->nbackends && node != NULL; i++, node = node->next)
         check_warn_after(c, &c->conf->backends[i], node);
 }

@@ -127,7 +127,7 @@ void conf_default(struct conf *conf, struct node *root, struct region *region)
     for (size_t i = 0; i < conf->nbackends; i++)
         default_backend(&conf->backends[i], directory);
     const struct node *node = conf->nroutes == 0 ? NULL : node_member(root, "routes")->first;
-    for (size_t i = 0; i < conf->nroutes; i++, node = node->next) {
+    for (size_t i = 0; i < conf->nroutes && node != NULL; i++, node = node->next) {
         conf->routes[i].action = action_of(node);
         conf->routes[i].line = source_line(node->source, node->at);
         note_file(conf, i, node->source->name, region);

@@ -19,7 +19,7 @@
 #include "config/paths.h"
 #include "config/source.h"
 
-#define FILE_MAX_BYTES (64 * 1024 * 1024)
+#define FILE_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define DEPTH_MAX      16
 
 struct loader {
@@ -66,6 +66,7 @@ static const char *check_file(const struct loader *l, const struct stat *status)
 /* NULL with the trouble reported; else the text, in the region */
 static char *read_file(struct loader *l, const char *file, struct node *include, size_t *len_r, struct stat *status)
 {
+    *len_r = 0;
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     const char *trouble = NULL;
     char *bytes = NULL;
@@ -205,7 +206,7 @@ static void include_all(struct loader *l, struct node *root)
 static struct node *load(struct loader *l, const char *file, struct node *include)
 {
     size_t len;
-    struct stat status;
+    struct stat status = {0};
     char *text = read_file(l, file, include, &len, &status);
     if (text == NULL)
         return NULL;

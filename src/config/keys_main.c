@@ -14,7 +14,7 @@
 #include "config/jsonc.h"
 #include "config/keys_doc.h"
 
-#define FILE_MAX_BYTES (16 * 1024 * 1024)
+#define FILE_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define PLACEHOLDER    "@KEYS@\n"
 
 static char *read_file(const char *file, size_t *len_r)

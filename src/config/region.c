@@ -11,8 +11,8 @@
 #include "base/mem.h"
 #include "config/region.h"
 
-#define BLOCK_MIN 4096
-#define BLOCK_MAX (1024 * 1024)
+#define BLOCK_MIN ((size_t)4096)
+#define BLOCK_MAX ((size_t)1024 * 1024)
 #define ALIGNMENT 16
 
 struct region_block {

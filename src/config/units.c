@@ -70,7 +70,10 @@ static const char *format(const struct unit *units, int64_t value, char out[UNIT
 
 const char *units_format_duration(int64_t us, char out[UNITS_TEXT])
 {
-    return us == 0 ? strcpy(out, "0s") : format(durations, us, out);
+    if (us != 0)
+        return format(durations, us, out);
+    memcpy(out, "0s", sizeof("0s"));
+    return out;
 }
 
 const char *units_format_size(int64_t bytes, char out[UNITS_TEXT])
