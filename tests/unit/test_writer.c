@@ -248,7 +248,7 @@ static void test_rotation_frees_lines_that_wait_for_a_full_pipe(void **state)
 struct producer {
     struct writer *writer;
     pthread_t thread;
-    char name[8];
+    char name[16];
     int taken;
 };
 
