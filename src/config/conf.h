@@ -110,6 +110,7 @@ struct conf_header_rules { /* request_headers / response_headers: { "set": {…}
 };
 
 struct conf_route {
+    const char *name; /* for the access log; where it stands ("file:line") unless it was given one */
     /* match keys; absent ones match everything */
     const char **hosts; /* lower case, without port; "*.example.org" matches any depth of sub-domains */
     size_t nhosts;
@@ -139,7 +140,7 @@ struct conf_route {
     bool buffer; /* default true */
     const char *strip_prefix;
     struct conf_header_rules request_headers, response_headers;
-    /* where it stands in the file, for messages */
+    /* where it stands, for messages of the pass that read it */
     const char *file;
     unsigned line;
 };

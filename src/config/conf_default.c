@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -116,6 +117,14 @@ static void note_file(struct conf *conf, size_t i, const char *name, struct regi
     conf->routes[i].file = same ? conf->routes[i - 1].file : region_strdup(region, str_of(name));
 }
 
+static void default_name(struct conf_route *route, struct region *region)
+{
+    if (route->name != NULL)
+        return;
+    const char *slash = strrchr(route->file, '/');
+    route->name = region_printf(region, "%s:%u", slash != NULL ? slash + 1 : route->file, route->line);
+}
+
 void conf_default(struct conf *conf, struct node *root, struct region *region)
 {
     default_directories(conf, region);
@@ -131,5 +140,6 @@ void conf_default(struct conf *conf, struct node *root, struct region *region)
         conf->routes[i].action = action_of(node);
         conf->routes[i].line = source_line(node->source, node->at);
         note_file(conf, i, node->source->name, region);
+        default_name(&conf->routes[i], region);
     }
 }

@@ -384,6 +384,9 @@ const struct key_object keys_header_rules = {
 };
 
 static const struct key route_keys[] = {
+    {"name", KEY_STRING, AT(conf_route, name), BETWEEN(1, 128), .grammar = grammar_field_value,
+     .computed = "its place, as \"file:line\"", .example = "\"checkout\"", .reload = KEY_LIVE,
+     .help = "What the access log calls this route."},
     {"host", KEY_STRINGS, MANY(conf_route, hosts, nhosts), BETWEEN(1, 1024), .flags = KEY_ONE_OK,
      .grammar = grammar_host, .example = "[\"example.org\", \"*.example.org\"]", .reload = KEY_LIVE,
      .help = "What a request must look like: every match key that is there must match. host: the name, or one of the "

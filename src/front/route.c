@@ -46,16 +46,10 @@ static void compile_answer(struct route *r)
         add_header(r, r->response_rules.added[i].name, r->response_rules.added[i].value);
 }
 
-static char *label_of(const struct conf_route *rule)
-{
-    const char *slash = rule->file == NULL ? NULL : strrchr(rule->file, '/');
-    return mem_printf("%s:%u", slash != NULL ? slash + 1 : rule->file == NULL ? "-" : rule->file, rule->line);
-}
-
 void route_init(struct route *r, const struct conf *conf, const struct conf_route *rule, struct backend *backend)
 {
     const struct conf_backend *b = rule->action == CONF_ROUTE_BACKEND ? &conf->backends[rule->backend] : NULL;
-    *r = (struct route){.conf = rule, .backend = backend, .label = label_of(rule)};
+    *r = (struct route){.conf = rule, .backend = backend, .label = rule->name};
     r->timeout_us = b == NULL ? CLOCK_NEVER : limit_of(rule->timeout, b->timeout);
     r->queue_timeout_us = b == NULL ? CLOCK_NEVER : limit_of(rule->queue_timeout, b->queue_timeout);
     int64_t max_body = rule->max_body != -1 ? rule->max_body : conf->limits.max_body;
@@ -69,7 +63,6 @@ void route_init(struct route *r, const struct conf *conf, const struct conf_rout
 
 void route_destroy(struct route *r)
 {
-    mem_free(&r->label);
     mem_free(&r->headers);
     mem_free(&r->names);
     fields_rules_destroy(&r->request_rules);

@@ -19,7 +19,7 @@ struct backend;
 struct route {
     const struct conf_route *conf;
     struct backend *backend;              /* NULL: answered without one */
-    char *label;                          /* "bulkhead.conf:12", for the log */
+    const char *label;                    /* the conf's name of it, for the log; borrowed */
     int64_t timeout_us, queue_timeout_us; /* CLOCK_NEVER: none */
     uint64_t max_body;
     struct str strip_prefix;

@@ -177,8 +177,8 @@ static bool rule_compile_regex(struct rule *rule, const struct conf_route *route
     if (rule->regex == NULL) {
         char text[120];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof(text));
-        snprintf(error, error_size, "%s:%u: path_regex \"%s\": %s at offset %zu", route->file, route->line,
-                 route->path_regex, text, offset);
+        snprintf(error, error_size, "route %s: path_regex \"%s\": %s at offset %zu", route->name, route->path_regex,
+                 text, offset);
         return false;
     }
     rule->literal = regex_literal(route->path_regex);

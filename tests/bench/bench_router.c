@@ -22,7 +22,7 @@ struct request {
 
 static void make_route(struct conf_route *route, unsigned i)
 {
-    *route = (struct conf_route){.file = "bench", .line = i};
+    *route = (struct conf_route){.name = "bench"};
     if (i % 4 != 0) {
         route->hosts = mem_alloc(sizeof(route->hosts[0]));
         route->hosts[0] = mem_printf(i % 16 == 1 ? "*.h%u.example" : "h%u.example", i % 100);

@@ -272,6 +272,17 @@ def test_access_log_times_and_names(held):
         assert line["outcome"] and line["id"] and line["bytes"] == len("/hold/2?secret=1")
 
 
+def test_access_log_names_the_route_by_its_name_or_by_its_place_in_the_conf(held):
+    c = conf(held)
+    c["routes"][-1]["name"] = "everything else"
+    with Bulkhead(c) as b:
+        assert b.get("/health").status == b.get("/named").status == 200
+        with open(b.conf_path) as f:
+            line = next(n for n, text in enumerate(f, 1) if '"/health"' in text) - 1  # where its object begins
+        assert b.access_of("/health")[0]["route"] == f"test.conf:{line}"
+        assert b.access_of("/named")[0]["route"] == "everything else"
+
+
 def test_two_loop_threads_share_one_queue(held):
     c = conf(held, limit=2, queue=20)
     c["threads"] = 2

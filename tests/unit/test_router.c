@@ -151,7 +151,7 @@ static void test_expression_runs_only_behind_its_literal_beginning(void **state)
 
 static void test_bad_expression_names_its_line(void **state)
 {
-    const struct conf_route route = {.path_regex = "^/(", .file = "x.conf", .line = 7};
+    const struct conf_route route = {.path_regex = "^/(", .name = "x.conf:7"};
     char error[256] = "";
     assert_null(router_create(&route, 1, error, sizeof(error)));
     assert_non_null(strstr(error, "x.conf:7"));
@@ -254,7 +254,7 @@ static char *random_path(void)
 
 static void random_route(struct conf_route *route)
 {
-    *route = (struct conf_route){.file = "random", .line = 1};
+    *route = (struct conf_route){.name = "random"};
     route->nhosts = (size_t)random() % 3;
     route->hosts = mem_alloc(3 * sizeof(route->hosts[0]));
     for (size_t i = 0; i < route->nhosts; i++)
