@@ -36,6 +36,7 @@ static const char *outcome_of(enum reason reason, bool has_run)
 static struct access_record record_of(const struct arrival *a, int64_t now_us)
 {
     const h2o_req_t *req = a->req;
+    const struct backend *backend = a->route == NULL ? NULL : a->route->backend;
     return (struct access_record){
         .wall_us = door_wall_us(a->door, a->received_us),
         .id = a->id,
@@ -44,7 +45,8 @@ static struct access_record record_of(const struct arrival *a, int64_t now_us)
         .target = str_of_iovec(req->input.path),
         .protocol = protocol_name(req->version),
         .route = a->route == NULL ? NULL : a->route->label,
-        .backend = a->route == NULL || a->route->backend == NULL ? NULL : a->route->backend->conf->name,
+        .backend = backend == NULL ? NULL : backend->conf->name,
+        .run = backend == NULL ? NULL : call_class_name((enum call_class)backend->conf->run),
         .upload_us = a->received_us - a->arrived_us,
         .total_us = now_us - a->arrived_us,
     };
@@ -78,7 +80,7 @@ void exchange_log_end(const struct exchange *ex, int status)
     struct front_thread *thread = a->door->thread;
     if (a->route->backend != NULL)
         atomic_fetch_add_explicit(&a->route->backend->outcomes[ex->reason], 1, memory_order_relaxed);
-    if (ex->reason != REASON_NONE && call->started_us == 0)
+    if (ex->reason != REASON_NONE && ex->reason != REASON_ABANDONED && call->started_us == 0)
         door_count(&thread->counters.refused[ex->reason]);
     if (thread->access_ring == NULL)
         return;
@@ -89,7 +91,6 @@ void exchange_log_end(const struct exchange *ex, int status)
     r.reason = ex->reason;
     r.outcome = outcome_of(ex->reason, call->started_us != 0);
     if (a->route->backend != NULL) {
-        r.run = call_class_name((enum call_class)a->route->backend->conf->run);
         r.worker = call->worker_pid;
         r.attempts = call->attempts;
         r.queue_us = (call->started_us != 0 ? call->started_us : now_us) - a->received_us;

@@ -22,6 +22,8 @@
 
 /* kept in memory before the spool file is used, and the size of one read from a file */
 #define PIECE_MAX ((size_t)64 * 1024)
+/* waiting bytes that are sent without waiting for the end of the turn */
+#define SEND_AT ((size_t)32 * 1024)
 /* what one answer may send before other requests get their turn */
 #define BURST_MAX ((size_t)256 * 1024)
 /* a buffer this large goes back to the allocator instead of staying with its exchange */
@@ -446,6 +448,17 @@ static bool library_is_idle(const struct reply *r)
     return r->state == REPLY_HEADED || r->state == REPLY_WAITING;
 }
 
+/* Much goes at once, before it would have to be spooled; this cannot end the request, since there is more to come. */
+static void send_or_hold(struct reply *r)
+{
+    if (r->waiting.len < SEND_AT) {
+        hold(r);
+    } else {
+        list_unlink(&r->held_link);
+        step(r);
+    }
+}
+
 static bool takes_more(const struct reply *r)
 {
     return r->ending == REPLY_OPEN && r->state != REPLY_NONE && r->state < REPLY_DONE;
@@ -475,7 +488,7 @@ bool reply_body(struct reply *r, struct str bytes)
         return true;
     }
     if (library_is_idle(r))
-        hold(r);
+        send_or_hold(r);
     r->is_full = kept(r) >= r->limit;
     return !r->is_full;
 }
