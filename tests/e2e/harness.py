@@ -65,6 +65,11 @@ def free_port():
     raise RuntimeError("every port of this test process is in use")
 
 
+def assert_nothing_undefined(log):
+    """Fails where UndefinedBehaviorSanitizer has reported something of any process that writes to this log."""
+    assert "runtime error:" not in log, log
+
+
 def die_with_parent():
     _libc.prctl(1, signal.SIGKILL)
 
@@ -240,6 +245,7 @@ class Bulkhead:
                 self.stop(expect=None)
             else:
                 self.stop()
+                assert_nothing_undefined(self.log())
         finally:
             shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -192,6 +192,7 @@ def test_ten_calls_overlap_in_ten_threads():
         assert {f.result().status for f in calls} == {200}
 
 
+@pytest.mark.usefixtures("deliberate_segv")
 def test_retry_after_worker_death_only_when_safe(tmp_path):
     c = {"backends": {"w": {"run": "workers", "module": module("echo"), "workers": 2}},
          "routes": [{"path_prefix": "/", "backend": "w"}]}

@@ -142,6 +142,7 @@ def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+@pytest.mark.usefixtures("deliberate_segv")
 @pytest.mark.parametrize("what", ["crash=segv", "crash=abort", "crash=exit", "fail=1", "nothing=1", "half=1"])
 def test_a_misbehaving_handler_leaks_nothing(what):
     rounds = 60 if SLOW > 1 else 250
@@ -180,6 +181,7 @@ def test_killed_worker_costs_only_its_call():
         assert b.get("/?ms=1").status == 200
 
 
+@pytest.mark.usefixtures("deliberate_segv")
 def test_killed_front_is_replaced_on_the_same_sockets_while_workers_keep_their_pids():
     conf = {"backends": {"w": {"run": "workers", "module": module("echo"), "workers": 2}},
             "routes": [{"path": "/health", "respond": {"body": "ok"}}, {"path_prefix": "/", "backend": "w"}]}

@@ -17,7 +17,8 @@ import time
 
 import pytest
 
-from harness import BUILD, BULKHEAD, KIND, PYTHON, alive, die_with_parent, eventually, processes_of_group_or_child
+from harness import (BUILD, BULKHEAD, KIND, PYTHON, alive, assert_nothing_undefined, die_with_parent, eventually,
+                     processes_of_group_or_child)
 
 FAKE_FRONT = os.path.join(BUILD, "tests", "unit", "fake_front")
 LIFE = "import os, socket, sys, time\ns = socket.socket(fileno=3)\n"
@@ -72,6 +73,7 @@ class Run:
             print(self.log())
             print("\n".join(map(str, self.told())))
         eventually(lambda: not [p for p in left if alive(p)], "all children are gone")
+        assert_nothing_undefined(self.log())
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -449,6 +451,7 @@ def test_the_front_is_given_conf_listeners_and_then_told_of_workers(tmp_path):
         assert stat(front)[2] == str(front), "a process group of its own"
 
 
+@pytest.mark.usefixtures("deliberate_segv")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_front_that_dies_is_replaced_and_workers_keep_their_pids(tmp_path, how):
     with Run(tmp_path, {"w": python(SERVE, workers=2)}) as run:
@@ -574,6 +577,7 @@ GRANDCHILDREN = ("env -i sleep 1000 & echo member $!; setsid sleep 1000 & echo d
                  "exec " + PYTHON + " -c \"import socket\ns=socket.socket(fileno=3)\nwhile True: s.accept()[0].close()\"")
 
 
+@pytest.mark.usefixtures("deliberate_segv")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGSEGV"])
 def test_nothing_outlives_the_supervisor(tmp_path, how):
     with Run(tmp_path, {"w": shell(GRANDCHILDREN, workers=2)}) as run:
