@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * exchange: the life of one HTTP call, from the library's request to its last byte and its log line. exchange.c reads top to bottom
- * as DESIGN.md §3: door → route → gate → executor → outcome → release. Loop thread.
+ * exchange: the life of one HTTP call, from the library's request to its last byte and its log line. exchange.c reads
+ * top to bottom: door → route → gate → executor → outcome → release. Loop thread.
  */
 #ifndef BULKHEAD_FRONT_EXCHANGE_H
 #define BULKHEAD_FRONT_EXCHANGE_H
@@ -21,7 +21,7 @@ void exchange_register_fallback(h2o_hostconf_t *host);
 void exchange_thread_init(struct front_thread *thread);
 /* every turn of the loop, after h2o_evloop_run: arms departure watches of calls that have been running for a while */
 void exchange_turn(struct front_thread *thread);
-/* The front's status page as JSON (DESIGN.md §9), for the admin listener and the control socket. Any thread. */
+/* The front's status page as JSON, for the admin listener and the control socket. Any thread. */
 struct buf;
 struct generation;
 void status_json(struct generation *g, struct buf *out);
