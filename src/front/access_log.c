@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * access_log: see access_log.h. Every put_* returns the next place to write; the caller has reserved access_log_max bytes,
- * which is computed from the lengths of the values at their worst escaping.
+ * access_log: see access_log.h. Every put_* returns the next place to write; the caller has reserved access_log_max
+ * bytes, which is computed from the lengths of the values at their worst escaping.
  */
 #include "config.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * access_log: one line a call, formatted straight into the thread's ring (diag/writer.h): no allocation, no system call,
- * no printf. A full ring drops the line; the writer counts it. JSON lines carry every value under its name; text lines the
- * same values in the order of the table in bulkhead.conf(5). Bytes of the request are escaped, so that a line stays a
- * line and valid JSON whatever a client sent. Pure but for the ring; loop thread.
+ * access_log: one line a call, formatted straight into the thread's ring (diag/writer.h): no allocation, no system
+ * call, no printf. A full ring drops the line; the writer counts it. JSON lines carry every value under its name; text
+ * lines the same values in the order of the table in bulkhead.conf(5). Bytes of the request are escaped, so that a
+ * line stays a line and valid JSON whatever a client sent. Pure but for the ring; loop thread.
  */
 #ifndef BULKHEAD_FRONT_ACCESS_LOG_H
 #define BULKHEAD_FRONT_ACCESS_LOG_H

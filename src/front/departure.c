@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * departure: see departure.h. One epoll a thread, nested in the loop's own as a foreign descriptor; a client's descriptor
- * is in it for EPOLLRDHUP alone, so that pipelined requests behind the current one do not wake anybody.
+ * departure: see departure.h. One epoll a thread, nested in the loop's own as a foreign descriptor; a client's
+ * descriptor is in it for EPOLLRDHUP alone, so that pipelined requests behind the current one do not wake anybody.
  */
 #include "config.h"
 
@@ -78,7 +78,8 @@ void departure_thread_init(struct door *door)
     h2o_socket_read_start(sock, on_ready);
 }
 
-/* The deadline stays armed when the queue runs empty: it fires at most every DEPARTURE_AFTER_US for any number of calls. */
+/* The deadline stays armed when the queue runs empty: it fires at most every DEPARTURE_AFTER_US for any number of
+ * calls. */
 void departure_expect(struct departure *d, struct door *door, int client_fd)
 {
     assert(d->fd == -1 && !list_linked(&d->young));

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * departure: notices that an HTTP/1 client has left while its call waits or runs. The library does not read a connection
- * meanwhile, so nobody else would. A private epoll reports the peer's FIN or reset without touching the bytes. Most calls
- * end before it could matter, so a client is watched only after DEPARTURE_AFTER_US; until then its call stands in a queue,
- * which costs two pointers.
+ * departure: notices that an HTTP/1 client has left while its call waits or runs. The library does not read a
+ * connection meanwhile, so nobody else would. A private epoll reports the peer's FIN or reset without touching the
+ * bytes. Most calls end before it could matter, so a client is watched only after DEPARTURE_AFTER_US; until then its
+ * call stands in a queue, which costs two pointers.
  *
  * A FIN counts as having left: a client that half-closes its connection behind a request (and is not answered within
- * DEPARTURE_AFTER_US) is not told from one that closed it. HTTP/2 connections are read all the time and need none of this.
- * Part of the exchange; loop thread.
+ * DEPARTURE_AFTER_US) is not told from one that closed it. HTTP/2 connections are read all the time and need none of
+ * this. Part of the exchange; loop thread.
  */
 #ifndef BULKHEAD_FRONT_DEPARTURE_H
 #define BULKHEAD_FRONT_DEPARTURE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * door: see door.h. The small things that every request of a thread needs: the wall clock without a system call for each,
- * and request ids that no other thread or process makes.
+ * door: see door.h. The small things that every request of a thread needs: the wall clock without a system call for
+ * each, and request ids that no other thread or process makes.
  */
 #include "config.h"
 

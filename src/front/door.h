@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * door: what the HTTP door keeps for one loop thread between requests: exchanges for reuse, answers that are to be handed
- * to the library at the end of the turn, calls whose client is watched, HTTP/2 shares, the wall clock, request ids. Made
- * by exchange_thread_init, lives as long as its thread; nobody else touches it.
+ * door: what the HTTP door keeps for one loop thread between requests: exchanges for reuse, answers that are to be
+ * handed to the library at the end of the turn, calls whose client is watched, HTTP/2 shares, the wall clock, request
+ * ids. Made by exchange_thread_init, lives as long as its thread; nobody else touches it.
  *
  * Object map: front_thread → door → lists of exchanges. An exchange (exchange_private.h) points to its request, its
  * connection, its route and the generation that it keeps alive; its request points back through a guard block in the

@@ -14,8 +14,8 @@ struct front_thread;
 int exchange_on_request(h2o_handler_t *self, h2o_req_t *req);
 /* the same for the admin listener: /healthz /readyz /status */
 int admin_on_request(h2o_handler_t *self, h2o_req_t *req);
-/* Once per host, before the contexts exist: requests that the library refuses by itself never reach a handler; this gives
- * their answers our form and their log line. */
+/* Once per host, before the contexts exist: requests that the library refuses by itself never reach a handler; this
+ * gives their answers our form and their log line. */
 void exchange_register_fallback(h2o_hostconf_t *host);
 /* per loop thread, after the context exists: departure watcher and the like */
 void exchange_thread_init(struct front_thread *thread);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * exchange_private: what the parts of the HTTP door share about one request: how it arrived, and, when it is not answered
- * on the spot, the exchange that carries it from the gate to its last byte. Only exchange.c moves an exchange's state.
- * Loop thread.
+ * exchange_private: what the parts of the HTTP door share about one request: how it arrived, and, when it is not
+ * answered on the spot, the exchange that carries it from the gate to its last byte. Only exchange.c moves an
+ * exchange's state. Loop thread.
  */
 #ifndef BULKHEAD_FRONT_EXCHANGE_PRIVATE_H
 #define BULKHEAD_FRONT_EXCHANGE_PRIVATE_H
@@ -21,7 +21,8 @@ struct door;
 struct generation;
 struct route;
 
-/* A request as parsed, found safe, and routed. It lives on the stack of the handler, and in an exchange if there is one. */
+/* A request as parsed, found safe, and routed. It lives on the stack of the handler, and in an exchange if there is
+ * one. */
 struct arrival {
     h2o_req_t *req; /* in an exchange: NULL once the library has let it go */
     struct conn *conn;
@@ -34,7 +35,7 @@ struct arrival {
 };
 
 enum exchange_state {
-    EXCHANGE_SHARED, /* waits in its connection's line (share.waiting); `deadline`: queue_timeout, or admitted just now */
+    EXCHANGE_SHARED,    /* waits in its connection's line (share.waiting); `deadline`: queue_timeout, or admitted */
     EXCHANGE_QUEUED,    /* waits in gate.waiting; `deadline`: queue_timeout */
     EXCHANGE_CANCELLED, /* left the gate's queue while it was being granted; on_cancelled comes from the gate */
     EXCHANGE_RUNNING,   /* the executor has the call; `deadline`: timeout; on_done comes from the executor */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * fields: see fields.h. A field's name is told by its length first and then by one comparison, so a field that is
- * nobody's business costs a switch. Values are borrowed where they stay as they are; what is composed goes to the caller's
- * text, whose size was computed from the same inputs.
+ * nobody's business costs a switch. Values are borrowed where they stay as they are; what is composed goes to the
+ * caller's text, whose size was computed from the same inputs.
  */
 #include "config.h"
 

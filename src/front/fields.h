@@ -2,9 +2,9 @@
  *
  * fields: which header fields a backend gets to see, and which of its fields a client does. Towards a backend go the
  * client's end-to-end fields, re-made from parsed parts, and our own: Host, Via, X-Request-Id, X-Request-Start,
- * X-Forwarded-For/-Proto/-Host and Forwarded (RFC 7239). What a client sends under those names is overwritten, unless it
- * is a trusted proxy: then its word on the way before it is kept and ours appended. Pure: the caller gives the memory;
- * any thread.
+ * X-Forwarded-For/-Proto/-Host and Forwarded (RFC 7239). What a client sends under those names is overwritten, unless
+ * it is a trusted proxy: then its word on the way before it is kept and ours appended. Pure: the caller gives the
+ * memory; any thread.
  *
  * Never forwarded: hop-by-hop fields (the fixed list and what Connection names), Expect, names with an underscore (CGI
  * and WSGI cannot tell them from the same name with a hyphen, so they could forge any of ours), and from an untrusted
@@ -53,7 +53,8 @@ size_t fields_request_build(const struct fields_request *q, struct call_field *o
 
 /* The client's X-Request-Id when it is one and usable (1..128 bytes of a token's characters); else nothing. */
 struct str fields_request_id(const struct field *fields, size_t nfields);
-/* May a backend's field go to the client? Not when it is ours or the library's to say: connection, framing, date, server. */
+/* May a backend's field go to the client? Not when it is ours or the library's to say: connection, framing, date,
+ * server. */
 bool fields_response_pass(struct str name);
 
 #endif

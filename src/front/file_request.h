@@ -12,8 +12,8 @@
 #include "base/str.h"
 
 /* Turns a normal path (already without its route's prefix) into a relative file name in out (path.len + 2 bytes,
- * NUL-terminated; "." for the root itself). false: no file may have that name: an encoded slash, a NUL, or a segment that
- * begins with a dot. */
+ * NUL-terminated; "." for the root itself). false: no file may have that name: an encoded slash, a NUL, or a segment
+ * that begins with a dot. */
 bool file_request_name(struct str path, char *out);
 
 enum file_range { FILE_RANGE_WHOLE, FILE_RANGE_PART, FILE_RANGE_UNSATISFIABLE };

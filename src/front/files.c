@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * files: see files.h. The kernel keeps names below the root (openat2 with RESOLVE_BENEATH); where it cannot, a walk that
- * follows no symbolic link does. The descriptor goes to the reply, which reads and closes it.
+ * files: see files.h. The kernel keeps names below the root (openat2 with RESOLVE_BENEATH); where it cannot, a walk
+ * that follows no symbolic link does. The descriptor goes to the reply, which reads and closes it.
  */
 #include "config.h"
 

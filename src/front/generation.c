@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * generation: see generation.h. Turns a frozen conf into what serves it: the router, compiled routes, and for each backend
- * a gate with the executor that its execution class and contents call for. The gate of a leased class begins with no slot
- * and follows what the executor announces; a loop backend's is constant. Messages of the supervisor name backends and
- * slots by number; one that names none of ours is logged and ignored, since two generations can be on their way at once.
+ * generation: see generation.h. Turns a frozen conf into what serves it: the router, compiled routes, and for each
+ * backend a gate with the executor that its execution class and contents call for. The gate of a leased class begins
+ * with no slot and follows what the executor announces; a loop backend's is constant. Messages of the supervisor name
+ * backends and slots by number; one that names none of ours is logged and ignored, since two generations can be on
+ * their way at once.
  */
 #include "config.h"
 

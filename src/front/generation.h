@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * generation: one conf in force: the frozen tree, the compiled router, and a `struct backend` (gate and executor) per
- * backend. Reference-counted: each loop thread holds one for the generation it serves, each call one until it ends, so a
- * swap leaves running calls what they began with. Built on the main thread, read-only afterwards.
+ * backend. Reference-counted: each loop thread holds one for the generation it serves, each call one until it ends, so
+ * a swap leaves running calls what they began with. Built on the main thread, read-only afterwards.
  */
 #ifndef BULKHEAD_FRONT_GENERATION_H
 #define BULKHEAD_FRONT_GENERATION_H
@@ -32,7 +32,7 @@ struct backend_worker {
     char state[16]; /* empty: never heard of */
 };
 
-/* A compartment. Reference-counted apart from the generation, so that a later reload can carry an unchanged one over. */
+/* A compartment. Reference-counted apart from the generation, so that a reload can carry an unchanged one over. */
 struct backend {
     _Atomic unsigned references;
     unsigned index; /* in conf->backends */
@@ -57,7 +57,8 @@ struct generation {
     struct backend **backends; /* parallel to conf->backends */
 };
 
-/* Takes conf, also when it fails. `loops` threads will use it. NULL with a message (module cannot be loaded…) in error. */
+/* Takes conf, also when it fails. `loops` threads will use it. NULL with a message (module cannot be loaded…) in
+ * error. */
 struct generation *generation_create(struct conf *conf, unsigned loops, char *error, size_t error_size);
 struct generation *generation_ref(struct generation *g);
 void generation_unref(struct generation *g);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * path: see path.h. Two passes: bytes (escapes), then segments (dots), the second in place. A table says which bytes may
- * stand as they are; a path of such bytes without a dot behind a slash needs neither pass.
+ * path: see path.h. Two passes: bytes (escapes), then segments (dots), the second in place. A table says which bytes
+ * may stand as they are; a path of such bytes without a dot behind a slash needs neither pass.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * route: a rule of the conf as the exchange uses it: its backend found, its overrides resolved, its fixed answer ready to
- * send. Compiled with its generation on the main thread, read-only afterwards, freed with it.
+ * route: a rule of the conf as the exchange uses it: its backend found, its overrides resolved, its fixed answer ready
+ * to send. Compiled with its generation on the main thread, read-only afterwards, freed with it.
  */
 #ifndef BULKHEAD_FRONT_ROUTE_H
 #define BULKHEAD_FRONT_ROUTE_H

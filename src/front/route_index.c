@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * route_index: see route_index.h. Two shapes of the same thing: while building, a sorted array of whole texts and a tree of
- * small allocations; frozen, arrays that refer to each other by position. Text of all keys and labels is in one array.
+ * route_index: see route_index.h. Two shapes of the same thing: while building, a sorted array of whole texts and a
+ * tree of small allocations; frozen, arrays that refer to each other by position. Text of all keys and labels is in
+ * one array.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * route_index: which routes can apply to a path: those that name it whole, and those that name a prefix of it. Routes are
- * numbers here, ascending in every list. Built once and frozen into a few flat arrays, so that a lookup among ten
+ * route_index: which routes can apply to a path: those that name it whole, and those that name a prefix of it. Routes
+ * are numbers here, ascending in every list. Built once and frozen into a few flat arrays, so that a lookup among ten
  * thousand touches little memory: whole paths in an open-addressed hash with tags, prefixes in a compressed radix tree
  * whose siblings lie side by side. Read-only afterwards; any thread.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * router: see router.h for what it does. Object map: a router has a table of paths (route_index.h) for each host name,
- * each wildcard suffix, and one for any host; hosts and suffixes are found in indices of the same kind, whose numbers are
- * tables. `struct rule` is a route's conditions beyond host and path. Built on the main thread, then read-only: the only
- * thing that a lookup writes is a thread's own PCRE2 match block.
+ * each wildcard suffix, and one for any host; hosts and suffixes are found in indices of the same kind, whose numbers
+ * are tables. `struct rule` is a route's conditions beyond host and path. Built on the main thread, then read-only:
+ * the only thing that a lookup writes is a thread's own PCRE2 match block.
  */
 #include "config.h"
 
@@ -26,8 +26,8 @@
 /* what one expression may try on one path; an honest one needs a few hundred */
 #define REGEX_MATCH_LIMIT    50000
 #define REGEX_HEAP_LIMIT_KIB 1024
-/* Past this many expressions their machine code falls out of the processor's caches between two uses, and interpreting the
- * much smaller byte code is the faster way (measured with 10,000: 0.6 µs against 1.5 µs). */
+/* Past this many expressions their machine code falls out of the processor's caches between two uses, and interpreting
+ * the much smaller byte code is the faster way (measured with 10,000: 0.6 µs against 1.5 µs). */
 #define REGEX_JIT_MAX 256
 
 /* ---- rules: what remains to be checked -------------------------------------------------------------------------- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * share: how much of one backend a single HTTP/2 connection may take: half of its slots. Calls past that wait in the
- * connection's own line before they enter the gate, first come first served, so that one client with a hundred streams does
- * not starve the others. A share exists while it holds calls or somebody waits for it; calls whose client has left still
- * count until their work ends, so closing the streams gains nothing. HTTP/1 connections have one call at a time and no
- * share. One table a loop thread (a connection stays on its thread); no locks.
+ * connection's own line before they enter the gate, first come first served, so that one client with a hundred streams
+ * does not starve the others. A share exists while it holds calls or somebody waits for it; calls whose client has
+ * left still count until their work ends, so closing the streams gains nothing. HTTP/1 connections have one call at a
+ * time and no share. One table a loop thread (a connection stays on its thread); no locks.
  */
 #ifndef BULKHEAD_FRONT_SHARE_H
 #define BULKHEAD_FRONT_SHARE_H
@@ -22,8 +22,8 @@ struct share_ticket {
     struct list link; /* on share.waiting */
     struct share *share;
     bool holds;
-    /* The ticket holds a place now. Runs inside share_leave of another ticket of the connection, perhaps while the library
-     * disposes of that one's request: it may take note, but must not answer anything. */
+    /* The ticket holds a place now. Runs inside share_leave of another ticket of the connection, perhaps while the
+     * library disposes of that one's request: it may take note, but must not answer anything. */
     void (*on_admitted)(struct share_ticket *ticket);
 };
 

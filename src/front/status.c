@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * status: the front's status page as JSON, for the admin listener and the control socket: what each gate holds, what
- * became of its calls, and what every worker does right now. Any thread: it reads atomics, takes a backend's lock for the
- * supervisor's words, and asks gate and executor through their own thread-safe doors.
+ * became of its calls, and what every worker does right now. Any thread: it reads atomics, takes a backend's lock for
+ * the supervisor's words, and asks gate and executor through their own thread-safe doors.
  */
 #include "config.h"
 
