@@ -192,10 +192,11 @@ static struct writer_ring **create_rings(struct writer *writer, unsigned count)
 
 /* ---- the process ------------------------------------------------------------------------------------------------ */
 
-/* It is the supervisor that decides when to end; the terminal's signals reach the whole process group. */
+/* It is the supervisor that decides when to end; the terminal's signals reach the whole process group. SIGXFSZ: a file that
+ * may not grow any more costs the answer or the line that was to go there, as a full disk does. */
 static void set_signals(void)
 {
-    static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ};
     for (size_t i = 0; i != sizeof ignored / sizeof ignored[0]; ++i)
         signal(ignored[i], SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
