@@ -74,9 +74,10 @@ void exchange_refuse(struct arrival *a, const struct problem *p)
 {
     struct problem full = *p;
     full.id = exchange_id(a);
-    exchange_log_answer(a, p->reason, reason_status(p->reason), 0);
+    struct reply_whole answer = problem_answer(a->req, &full);
+    exchange_log_answer(a, p->reason, answer.status, reply_body_bytes(a->req, &answer));
     conn_request_end(a->conn, false);
-    problem_send(a->req, a->door, &full);
+    reply_now(a->req, a->door, &answer);
 }
 
 static void refuse(struct arrival *a, enum reason reason, const char *detail)
@@ -86,7 +87,7 @@ static void refuse(struct arrival *a, enum reason reason, const char *detail)
 
 void exchange_answer(struct arrival *a, const struct reply_whole *answer)
 {
-    exchange_log_answer(a, REASON_NONE, answer->status, answer->body.len);
+    exchange_log_answer(a, REASON_NONE, answer->status, reply_body_bytes(a->req, answer));
     conn_request_end(a->conn, false);
     reply_now(a->req, a->door, answer);
 }
@@ -417,6 +418,7 @@ static void call_backend(struct arrival *a)
         return;
     }
     ex->state = EXCHANGE_SHARED;
+    (void)exchange_id(&ex->a);
     put_guard(ex);
     arm(ex, ex->queue_deadline_us);
 }
@@ -445,6 +447,7 @@ static void enter_gate(struct exchange *ex)
     }
     if (ex->guard == NULL)
         put_guard(ex);
+    (void)exchange_id(&ex->a); /* who leaves the queue has a name in the log, too, and can get none then */
     switch (verdict) {
     case GATE_ENTERED:
         expect_departure(ex);
@@ -603,7 +606,12 @@ static void on_head(struct call *call, const struct call_response *head)
 static bool on_body(struct call *call, struct str bytes)
 {
     struct exchange *ex = exchange_of(call);
-    return !is_wanted(ex) || reply_body(&ex->reply, bytes);
+    if (!is_wanted(ex))
+        return true;
+    bool has_room = reply_body(&ex->reply, bytes);
+    if (ex->reply.ending == REPLY_CUT)
+        abandon(ex, EXECUTOR_CLIENT_LEFT); /* the client will not get the rest */
+    return has_room;
 }
 
 static void on_room(struct reply *reply)
@@ -712,7 +720,7 @@ static bool is_answer_out(const struct exchange *ex)
 }
 
 /* What the work still needs of the request is copied; what only waited for it leaves. */
-static void part_from_request(struct exchange *ex, bool client_left)
+static void part_from_request(struct exchange *ex)
 {
     switch (ex->state) {
     case EXCHANGE_SHARED:
@@ -725,7 +733,7 @@ static void part_from_request(struct exchange *ex, bool client_left)
         break;
     case EXCHANGE_RUNNING:
         call_detach(&ex->call);
-        if (client_left && !ex->has_ended)
+        if (!ex->has_ended)
             abandon(ex, EXECUTOR_CLIENT_LEFT);
         break;
     case EXCHANGE_CANCELLED:
@@ -743,11 +751,13 @@ static void on_request_gone(void *p)
     ex->is_pinned = true;
     if (client_left)
         ex->reason = REASON_ABANDONED;
+    else if (ex->reason == REASON_NONE && ex->reply.ending == REPLY_CUT)
+        ex->reason = REASON_INTERNAL; /* what was promised did not come, or what came could not be kept */
     departure_forget(&ex->departure, a->door);
     exchange_log_end(ex, client_left && !reply_begun(&ex->reply) ? 499 : a->req->res.status);
     conn_request_end(a->conn, client_left && !is_http1(a->req));
     reply_close(&ex->reply);
-    part_from_request(ex, client_left);
+    part_from_request(ex);
     a->req = NULL;
     a->conn = NULL;
     ex->is_pinned = false;

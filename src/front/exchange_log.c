@@ -89,7 +89,7 @@ void exchange_log_end(const struct exchange *ex, int status)
     r.status = status;
     r.bytes = a->req->bytes_sent;
     r.reason = ex->reason;
-    r.outcome = outcome_of(ex->reason, call->started_us != 0);
+    r.outcome = outcome_of(ex->reason, call->started_us != 0 || reply_begun(&ex->reply));
     if (a->route->backend != NULL) {
         r.worker = call->worker_pid;
         r.attempts = call->attempts;

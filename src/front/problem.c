@@ -149,11 +149,17 @@ static size_t compose(h2o_req_t *req, const struct problem *p, h2o_header_t *hea
     return n;
 }
 
-void problem_send(h2o_req_t *req, struct door *door, const struct problem *p)
+struct reply_whole problem_answer(h2o_req_t *req, const struct problem *p)
 {
     h2o_header_t *headers = h2o_mem_alloc_pool(&req->pool, HEADERS_MAX * sizeof(headers[0]));
     struct reply_whole answer = {.status = reason_status(p->reason), .headers = headers, .close = p->close};
     answer.nheaders = compose(req, p, headers, &answer.body);
+    return answer;
+}
+
+void problem_send(h2o_req_t *req, struct door *door, const struct problem *p)
+{
+    struct reply_whole answer = problem_answer(req, p);
     reply_now(req, door, &answer);
 }
 

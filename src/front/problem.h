@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "call/reason.h"
+#include "front/reply.h"
 
 struct door;
 
@@ -31,6 +32,8 @@ void problem_put_json(const struct problem *p, struct buf *out);
 void problem_put_html(const struct problem *p, struct buf *out);
 /* Does this Accept field ask for a page rather than a document? Pure. */
 bool problem_wants_html(struct str accept);
+/* The answer, composed into the request's pool: for who must know it before it is sent. */
+struct reply_whole problem_answer(h2o_req_t *req, const struct problem *p);
 /* Answers the request; nothing may have been sent for it. The request may be gone on return. */
 void problem_send(h2o_req_t *req, struct door *door, const struct problem *p);
 /* The library's own refusals (413, 417, …) pass through this path's filters: gives them our form. `on_refused` is told of

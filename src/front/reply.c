@@ -128,22 +128,25 @@ h2o_header_t reply_header(h2o_mem_pool_t *pool, struct str name, struct str valu
     return h;
 }
 
+size_t reply_body_bytes(const h2o_req_t *req, const struct reply_whole *answer)
+{
+    return status_has_no_body(answer->status) || is_head_request(req) ? 0 : answer->body.len;
+}
+
 void reply_now(h2o_req_t *req, struct door *door, const struct reply_whole *answer)
 {
     static h2o_generator_t nothing_more;
     h2o_iovec_t body = {answer->body.base, answer->body.len};
-    bool no_body = status_has_no_body(answer->status);
     req->res.status = answer->status;
     req->res.reason = reply_phrase(answer->status);
-    req->res.content_length = no_body ? SIZE_MAX : body.len;
+    req->res.content_length = status_has_no_body(answer->status) ? SIZE_MAX : body.len;
     /* full as it stands, so that whoever adds a field to it makes a copy first */
     req->res.headers = (h2o_headers_t){(h2o_header_t *)answer->headers, answer->nheaders, answer->nheaders};
     if (answer->close)
         req->http1_is_persistent = 0;
     begin(req, door);
     h2o_start_response(req, &nothing_more);
-    bool send_body = !no_body && body.len != 0 && !is_head_request(req);
-    h2o_send(req, &body, send_body, H2O_SEND_STATE_FINAL);
+    h2o_send(req, &body, reply_body_bytes(req, answer) != 0, H2O_SEND_STATE_FINAL);
 }
 
 /* ---- what is kept for the client -------------------------------------------------------------------------------- */
@@ -210,7 +213,11 @@ static bool keep(struct reply *r, struct str bytes)
     if (!fits && r->may_spool && spool_ready(r)) {
         if (spool_write(r, bytes))
             return true;
+    }
+    /* without a file only a little is kept, in memory: from here on the source goes as fast as the client */
+    if (!fits) {
         r->may_spool = false;
+        r->limit = (int64_t)PIECE_MAX;
     }
     if (in_file(r) != 0)
         return false;
@@ -478,13 +485,21 @@ void reply_cut(struct reply *r)
         end(r, REPLY_CUT);
 }
 
+/* The source is at work on the request, which may go with its answer: the cut waits for the end of the turn. */
+static void cut_soon(struct reply *r)
+{
+    r->ending = REPLY_CUT;
+    if (library_is_idle(r))
+        hold(r);
+}
+
 bool reply_body(struct reply *r, struct str bytes)
 {
     if (r->no_body || bytes.len == 0 || !takes_more(r))
         return true;
     r->received += bytes.len;
     if (r->received > r->req->res.content_length || !keep(r, bytes)) {
-        reply_cut(r);
+        cut_soon(r);
         return true;
     }
     if (library_is_idle(r))

@@ -36,6 +36,8 @@ struct reply_whole {
 };
 
 void reply_now(h2o_req_t *req, struct door *door, const struct reply_whole *answer);
+/* How many bytes of its body go out in answer to this request: none to HEAD. */
+size_t reply_body_bytes(const h2o_req_t *req, const struct reply_whole *answer);
 /* "Not Found" for 404 */
 const char *reply_phrase(int status);
 /* A field for reply_whole; the name is lower case and, like the value, is not copied unless it is a library token. */
@@ -81,7 +83,8 @@ void reply_open(struct reply *r, h2o_req_t *req, struct door *door);
 void reply_head(struct reply *r, const struct call_response *head, const struct fields_rules *rules);
 /* The head has not gone out: forget it, so that something else can be answered. HEADED → NONE. */
 void reply_drop_head(struct reply *r);
-/* Copies the bytes. false: no room; stop until on_room. The bytes of this call are kept all the same. */
+/* Copies the bytes. false: no room; stop until on_room. The bytes of this call are kept all the same, unless `ending` is
+ * REPLY_CUT afterwards: they had no place, and the answer will be cut where it is. Never ends the request by itself. */
 bool reply_body(struct reply *r, struct str bytes);
 void reply_complete(struct reply *r);
 /* The source failed: what came is sent, then the answer is cut so that the client can see it. */
