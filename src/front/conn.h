@@ -18,6 +18,7 @@
 
 struct front_thread;
 struct conf_listener;
+struct departure;
 
 /* What a connection is doing, as the sweep saw it last; each with the limit that applies (front/sweep.c) */
 enum conn_state {
@@ -51,6 +52,8 @@ struct conn {
     uint64_t http2_request_bytes;       /* that they may have taken to arrive, generously */
     unsigned glitches;                  /* HTTP/2: early resets, less the requests served since */
     unsigned active;                    /* requests now with the exchange */
+    struct departure *departure;        /* departure.c: who is to hear of the client's leaving; NULL: nobody */
+    bool is_unread;                     /* departure.c: in the loop without being read */
     struct conn_linger *linger;         /* private to conn.c; NULL: none */
     struct conn_proxy_line *proxy_line; /* private to listener.c; NULL: not waiting for one */
     struct {                            /* private to sweep.c */

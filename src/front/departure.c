@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * departure: see departure.h. One epoll a thread, nested in the loop's own as a foreign descriptor; a client's
+ * departure: see departure.h. One private epoll a thread, nested in the loop's own as a foreign descriptor; a client's
  * descriptor is in it for EPOLLRDHUP alone, so that pipelined requests behind the current one do not wake anybody.
  */
 #include "config.h"
@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 #include "diag/log.h"
+#include "front/conn.h"
 #include "front/departure.h"
 #include "front/door.h"
 
@@ -27,8 +28,9 @@ static void unwatch(struct departure *d, struct door *door)
 static void watch(struct departure *d, struct door *door)
 {
     struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = d};
-    if (epoll_ctl(door->watch_epoll, EPOLL_CTL_ADD, d->client_fd, &event) == 0)
-        d->fd = d->client_fd;
+    int fd = h2o_socket_get_fd(d->conn->sock);
+    if (epoll_ctl(door->watch_epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+        d->fd = fd;
     else
         log_limited(LOG_LEVEL_WARNING, "front", "cannot watch a client for its departure: %s", strerror(errno));
 }
@@ -43,7 +45,7 @@ static void on_ready(h2o_socket_t *sock, const char *err)
         if (epoll_wait(door->watch_epoll, &event, 1, 0) != 1)
             return;
         struct departure *d = event.data.ptr;
-        unwatch(d, door);
+        departure_forget(d, door);
         d->on_departed(d);
     }
 }
@@ -80,25 +82,57 @@ void departure_thread_init(struct door *door)
 
 /* The deadline stays armed when the queue runs empty: it fires at most every DEPARTURE_AFTER_US for any number of
  * calls. */
-void departure_expect(struct departure *d, struct door *door, int client_fd)
+static void watch_soon(struct departure *d, struct door *door)
 {
-    assert(d->fd == -1 && !list_linked(&d->young));
     struct loop *loop = &door->thread->loop;
-    d->client_fd = client_fd;
     d->watch_at_us = loop->now_us + DEPARTURE_AFTER_US;
     list_append(&door->young, &d->young);
     if (!deadline_armed(&door->young_due))
         heap_arm(&loop->deadlines, &door->young_due, d->watch_at_us);
 }
 
+/* The client sends, or has closed. What it sends stays in the kernel until the library reads again. */
+static void on_client_event(h2o_socket_t *sock, const char *err)
+{
+    struct conn *conn = sock->on_close.data;
+    assert(conn->magic == CONN_MAGIC);
+    h2o_socket_read_stop(sock);
+    if (conn->departure != NULL)
+        watch_soon(conn->departure, conn->thread->door);
+}
+
+/* The library has just stopped reading, but has not told the kernel yet: it does so at the end of its turn, and finds
+ * nothing changed. It is told not to read itself, as what it parsed lies in the buffer that it would read into. */
+void departure_expect(struct departure *d, struct conn *conn)
+{
+    assert(d->conn == NULL && conn->departure == NULL);
+    d->conn = conn;
+    conn->departure = d;
+    conn->is_unread = true;
+    h2o_socket_dont_read(conn->sock, 1);
+    h2o_socket_read_start(conn->sock, on_client_event);
+}
+
 void departure_forget(struct departure *d, struct door *door)
 {
     list_unlink(&d->young);
     unwatch(d, door);
+    if (d->conn != NULL)
+        d->conn->departure = NULL;
+    d->conn = NULL;
 }
 
-bool departure_check(int client_fd)
+void departure_release(struct conn *conn)
 {
-    struct pollfd p = {.fd = client_fd, .events = POLLRDHUP};
+    if (!conn->is_unread)
+        return;
+    conn->is_unread = false;
+    h2o_socket_read_stop(conn->sock);
+    h2o_socket_dont_read(conn->sock, 0);
+}
+
+bool departure_check(const struct conn *conn)
+{
+    struct pollfd p = {.fd = h2o_socket_get_fd(conn->sock), .events = POLLRDHUP};
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }

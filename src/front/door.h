@@ -28,9 +28,9 @@ struct door {
     unsigned nidle;
     struct list held;           /* struct reply: bytes came that the library does not have yet */
     struct deadline held_flush; /* hands them over when no end of a turn comes before the loop sleeps */
-    struct list young;          /* struct departure: calls whose client is not watched yet, oldest first */
+    struct list young;          /* struct departure: clients that made a sound and are to be watched, oldest first */
     struct deadline young_due;
-    int watch_epoll; /* clients whose departure is waited for */
+    int watch_epoll; /* clients of which only their departure is still of interest */
     struct share_table *shares;
     int64_t wall_offset_us, wall_refreshed_us; /* wall clock minus monotonic; when that was found */
     char id_prefix[16];                        /* random, hexadecimal */

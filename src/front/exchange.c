@@ -433,7 +433,7 @@ static void on_admitted(struct share_ticket *ticket)
 static void expect_departure(struct exchange *ex)
 {
     if (is_http1(ex->a.req))
-        departure_expect(&ex->departure, ex->a.door, h2o_socket_get_fd(ex->a.conn->sock));
+        departure_expect(&ex->departure, ex->a.conn);
 }
 
 static void enter_gate(struct exchange *ex)
@@ -490,7 +490,7 @@ static void on_granted(struct gate_ticket *ticket)
     struct exchange *ex = LIST_ENTRY(ticket, struct exchange, ticket);
     assert(ex->state == EXCHANGE_QUEUED && ex->a.req != NULL);
     arm(ex, CLOCK_NEVER);
-    if (is_http1(ex->a.req) && departure_check(ex->departure.client_fd)) {
+    if (is_http1(ex->a.req) && departure_check(ex->a.conn)) {
         departure_forget(&ex->departure, ex->a.door);
         release_slot(ex);
         close_request(ex);
@@ -691,7 +691,7 @@ static void on_deadline(struct deadline *d)
 static void break_connection(struct exchange *ex)
 {
     ex->reason = REASON_ABANDONED;
-    (void)shutdown(ex->departure.client_fd, SHUT_RDWR);
+    (void)shutdown(h2o_socket_get_fd(ex->a.conn->sock), SHUT_RDWR);
     reply_cut(&ex->reply);
 }
 
@@ -754,6 +754,7 @@ static void on_request_gone(void *p)
     else if (ex->reason == REASON_NONE && ex->reply.ending == REPLY_CUT)
         ex->reason = REASON_INTERNAL; /* what was promised did not come, or what came could not be kept */
     departure_forget(&ex->departure, a->door);
+    departure_release(a->conn);
     exchange_log_end(ex, client_left && !reply_begun(&ex->reply) ? 499 : a->req->res.status);
     conn_request_end(a->conn, client_left && !is_http1(a->req));
     reply_close(&ex->reply);

@@ -19,7 +19,7 @@ int admin_on_request(h2o_handler_t *self, h2o_req_t *req);
 void exchange_register_fallback(h2o_hostconf_t *host);
 /* per loop thread, after the context exists: departure watcher and the like */
 void exchange_thread_init(struct front_thread *thread);
-/* every turn of the loop, after h2o_evloop_run: arms departure watches of calls that have been running for a while */
+/* every turn of the loop, after h2o_evloop_run */
 void exchange_turn(struct front_thread *thread);
 /* The front's status page as JSON, for the admin listener and the control socket. Any thread. */
 struct buf;

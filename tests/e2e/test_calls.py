@@ -122,6 +122,33 @@ def test_departed_client_leaves_the_queue_unexecuted(held):
         assert line["status"] == 499 and line["reason"] == "abandoned"
 
 
+def test_departed_client_is_noticed_behind_its_own_pipelined_requests(held):
+    with Bulkhead(conf(held)) as b:
+        first = send(b, "/hold/1")
+        waiting(b, 1, 0)
+        second = b.connect()
+        second.send("GET /hold/2 HTTP/1.1\r\nHost: test\r\n\r\nGET /hold/3 HTTP/1.1\r\nHost: test\r\n\r\n")
+        waiting(b, 1, 1)
+        second.close()
+        waiting(b, 1, 0)
+        held.release.set()
+        assert first.response().status == 200
+        assert b.get("/after").status == 200
+        assert held.targets == ["/hold/1", "/after"]
+
+
+def test_requests_pipelined_behind_a_waiting_one_are_answered_after_it(held):
+    with Bulkhead(conf(held)) as b:
+        first = send(b, "/hold/1")
+        waiting(b, 1, 0)
+        second = send(b, "/hold/2")
+        waiting(b, 1, 1)
+        second.send("GET /3 HTTP/1.1\r\nHost: test\r\n\r\n")
+        held.release.set()
+        assert first.response().status == 200
+        assert [second.response().body.decode() for _ in range(2)] == ["/hold/2", "/3"]
+
+
 def test_execution_timeout_answers_504_at_its_instant(held):
     with Bulkhead(conf(held)) as b:
         started = time.monotonic()
