@@ -344,22 +344,25 @@ static void look_after(struct seat *s)
     finish(s, true);
 }
 
-/* Still lost after the rest? Then nothing is left of it; else it is as good as new. */
+/* Still lost after the rest? Then nothing is left of it; else it is as good as new. No call holds the crew here, and once
+ * the seat is idle or withdrawn another thread may take it away with its worker: hence a hold of our own. */
 static void rise(struct seat *s)
 {
     struct crew *c = crew_of_seat(s);
+    struct crew_worker *w = s->worker;
     pthread_mutex_lock(&c->lock);
-    bool lost = s->worker->lost;
+    bool lost = w->lost, killed = w->killed;
+    w->holds++;
     if (lost)
         s->state = SEAT_CLOSING;
     else
         crew_vacate_locked(c, s);
-    bool killed = s->worker->killed;
     pthread_mutex_unlock(&c->lock);
     if (lost)
         crew_retire(s);
     else if (killed)
         crew_announce(c);
+    crew_release(w);
 }
 
 static void on_seat_deadline(struct deadline *d)
