@@ -134,6 +134,26 @@ def test_a_full_spool_costs_its_own_call_only():
         eventually(lambda: descriptors(front) == before, "no descriptor is left behind")
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: %d" % (16 * MIB), "Transfer-Encoding: chunked"])
+def test_a_full_disk_under_a_long_upload_costs_its_connection_only(framing):
+    with RecordingBackend() as up:
+        conf = proxied(up)
+        conf["routes"][0]["max_body"] = "64MiB"
+        with Bulkhead(conf) as b:
+            front = b.front_pid()
+            limit_files(front, MIB)
+            client = b.connect(60)
+            client.send(f"POST /long HTTP/1.1\r\nHost: test\r\n{framing}\r\n\r\n")
+            with pytest.raises(ConnectionError):
+                for _ in range(16):
+                    client.send(b"100000\r\n" + bytes(MIB) + b"\r\n" if "chunked" in framing else bytes(MIB))
+                while client.sock.recv(1) != b"":
+                    pass
+                raise ConnectionError("closed")
+            assert b.get("/other").status == 200
+            assert b.front_pid() == front and [seen.target for seen in up.seen] == ["/other"]
+
+
 def test_without_a_spool_directory_a_slow_client_takes_little_memory(tmp_path):
     """max_response_buffer bounds the file. Where there is none, a little is kept in memory and the backend has to wait."""
     size = 96 * MIB
