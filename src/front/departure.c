@@ -75,9 +75,9 @@ void departure_thread_init(struct door *door)
                   strerror(errno));
         abort();
     }
-    h2o_socket_t *sock = h2o_evloop_socket_create(door->thread->ctx.loop, door->watch_epoll, H2O_SOCKET_FLAG_DONT_READ);
-    sock->data = door;
-    h2o_socket_read_start(sock, on_ready);
+    door->watch = h2o_evloop_socket_create(door->thread->ctx.loop, door->watch_epoll, H2O_SOCKET_FLAG_DONT_READ);
+    door->watch->data = door;
+    h2o_socket_read_start(door->watch, on_ready);
 }
 
 /* The deadline stays armed when the queue runs empty: it fires at most every DEPARTURE_AFTER_US for any number of

@@ -30,7 +30,8 @@ struct door {
     struct deadline held_flush; /* hands them over when no end of a turn comes before the loop sleeps */
     struct list young;          /* struct departure: clients that made a sound and are to be watched, oldest first */
     struct deadline young_due;
-    int watch_epoll; /* clients of which only their departure is still of interest */
+    int watch_epoll;     /* clients of which only their departure is still of interest */
+    h2o_socket_t *watch; /* the same, in the loop */
     struct share_table *shares;
     int64_t wall_offset_us, wall_refreshed_us; /* wall clock minus monotonic; when that was found */
     char id_prefix[16];                        /* random, hexadecimal */
