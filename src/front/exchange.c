@@ -284,7 +284,8 @@ static void reset(struct exchange *ex, const struct arrival *a)
     departure_init(&ex->departure);
     ex->departure.on_departed = on_departed;
     ex->body_copy = NULL;
-    ex->has_ended = ex->is_answered = ex->is_pinned = false;
+    ex->has_ended = ex->is_answered = false;
+    ex->pins = 0;
     reply_open(&ex->reply, a->req, a->door);
     ex->reply.on_room = on_room;
     ex->reply.spool_directory = a->generation->conf->spool_directory;
@@ -309,7 +310,7 @@ static void recycle(struct exchange *ex)
 /* nobody knows this exchange any more */
 static void settle(struct exchange *ex)
 {
-    if (ex->a.req != NULL || ex->state != EXCHANGE_ENDED || ex->is_pinned)
+    if (ex->a.req != NULL || ex->state != EXCHANGE_ENDED || ex->pins != 0)
         return;
     generation_unref(ex->a.generation);
     recycle(ex);
@@ -668,11 +669,11 @@ static void on_queue_timeout(struct exchange *ex)
 static void on_timeout(struct exchange *ex)
 {
     bool wanted = is_wanted(ex);
-    ex->is_pinned = true;
+    ex->pins++;
     abandon(ex, EXECUTOR_DEADLINE);
     if (wanted)
         fail(ex, REASON_DEADLINE, NULL);
-    ex->is_pinned = false;
+    ex->pins--;
     settle(ex);
 }
 
@@ -698,7 +699,7 @@ static void break_connection(struct exchange *ex)
 static void on_departed(struct departure *d)
 {
     struct exchange *ex = LIST_ENTRY(d, struct exchange, departure);
-    ex->is_pinned = true;
+    ex->pins++;
     if (ex->state == EXCHANGE_QUEUED)
         leave_queue(ex);
     else if (ex->state == EXCHANGE_RUNNING)
@@ -707,7 +708,7 @@ static void on_departed(struct departure *d)
         break_connection(ex);
     else
         close_request(ex);
-    ex->is_pinned = false;
+    ex->pins--;
     settle(ex);
 }
 
@@ -748,7 +749,7 @@ static void on_request_gone(void *p)
     struct exchange *ex = ((struct exchange_guard *)p)->exchange;
     struct arrival *a = &ex->a;
     bool client_left = !is_answer_out(ex);
-    ex->is_pinned = true;
+    ex->pins++;
     if (client_left)
         ex->reason = REASON_ABANDONED;
     else if (ex->reason == REASON_NONE && ex->reply.ending == REPLY_CUT)
@@ -761,7 +762,7 @@ static void on_request_gone(void *p)
     part_from_request(ex);
     a->req = NULL;
     a->conn = NULL;
-    ex->is_pinned = false;
+    ex->pins--;
     settle(ex);
 }
 

@@ -60,7 +60,7 @@ struct exchange {
     void *body_copy;  /* HTTP/2 frees a body before it tells us that the request goes */
     bool has_ended;   /* on_end came */
     bool is_answered; /* by reply_now: a problem, not what the executor says */
-    bool is_pinned;   /* being worked on: not to be recycled */
+    unsigned pins;    /* how many functions on the stack work on it: not to be recycled below them */
 };
 
 /* Answers at once, logs, counts, and ends the request. Nothing of `a` may be used afterwards. */
