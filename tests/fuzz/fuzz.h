@@ -6,6 +6,7 @@
 #ifndef BULKHEAD_TESTS_FUZZ_FUZZ_H
 #define BULKHEAD_TESTS_FUZZ_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

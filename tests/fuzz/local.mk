@@ -16,6 +16,7 @@ include tests/fuzz/wire.mk
 include tests/fuzz/executor.mk
 include tests/fuzz/parsers.mk
 include tests/fuzz/conf.mk
+include tests/fuzz/front.mk
 
 if !FUZZING
 TESTS += $(FUZZ_TARGETS)

@@ -19,9 +19,11 @@
 
 #include "fuzz.h"
 
-#define INPUT_MAX         (1 << 20)
+#define INPUT_MAX   (1 << 20)
+#define STACKED_MAX 4 /* changes in one mutation */
+#ifndef MUTATIONS_DEFAULT
 #define MUTATIONS_DEFAULT 4000
-#define STACKED_MAX       4 /* changes in one mutation */
+#endif
 
 struct input {
     uint8_t *bytes;
