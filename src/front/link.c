@@ -183,10 +183,16 @@ static void drain(int64_t within_us)
     thread_drain_all(watch.drain_deadline_us);
 }
 
-static void reopen(struct link_message *m, struct writer *access)
+/* fd 2 as well: what does not pass through the log, as the last words of an assertion, goes there */
+static void reopen(struct link_message *m, const struct link_logs *logs)
 {
-    if (access != NULL && m->nfds == 1 && !writer_set_fd(access, m->fds[0]))
-        log_write(LOG_LEVEL_ERROR, "front", "access log: %s; still writing to the former file", strerror(errno));
+    bool is_own = m->control.slot == WIRE_LOG_OWN;
+    struct writer *writer = is_own ? logs->own : logs->access;
+    if (writer == NULL || m->nfds != 1)
+        return;
+    if (!writer_set_fd(writer, m->fds[0]) || (is_own && dup2(m->fds[0], STDERR_FILENO) == -1))
+        log_write(LOG_LEVEL_ERROR, "front", "%s: %s; still writing to the former file", is_own ? "log" : "access log",
+                  strerror(errno));
 }
 
 static void refuse_conf(uint32_t conf_generation)
@@ -223,7 +229,7 @@ static void obey_about_worker(struct generation *g, const struct wire_control *c
     }
 }
 
-static void obey(struct link_message *m, struct generation *g, struct writer *access)
+static void obey(struct link_message *m, struct generation *g, const struct link_logs *logs)
 {
     const struct wire_control *c = &m->control;
     switch (c->type) {
@@ -240,7 +246,7 @@ static void obey(struct link_message *m, struct generation *g, struct writer *ac
         drain(c->at_us);
         break;
     case WIRE_REOPEN:
-        reopen(m, access);
+        reopen(m, logs);
         break;
     case WIRE_CONF_END:
         refuse_conf(c->generation);
@@ -299,7 +305,7 @@ static void wait_for_news(int64_t now_us)
     (void)poll(&p, 1, until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000));
 }
 
-void link_run(struct generation *generation, struct writer *access)
+void link_run(struct generation *generation, const struct link_logs *logs)
 {
     static struct link_message message;
     generation_kill_worker = kill_worker;
@@ -308,10 +314,10 @@ void link_run(struct generation *generation, struct writer *access)
     for (;;) {
         wait_for_news(clock_us());
         while (receive(&message))
-            obey(&message, generation, access);
+            obey(&message, generation, logs);
         flush_unsent();
         beat(clock_us());
         if (watch.draining)
-            end_when_drained(access, clock_us());
+            end_when_drained(logs->access, clock_us());
     }
 }

@@ -32,7 +32,11 @@ void link_receive(struct link_message *message_r);
 void link_discard_fds(struct link_message *message);
 /* Any thread. fd travels along when it is not -1, and is closed. */
 void link_send(const struct wire_control *control, int fd);
-/* Main thread, from the moment that the loops serve: obeys until the end. `access` may be NULL. */
-void link_run(struct generation *generation, struct writer *access) __attribute__((noreturn));
+/* Where lines go; borrowed. */
+struct link_logs {
+    struct writer *own, *access; /* access: NULL: none */
+};
+/* Main thread, from the moment that the loops serve: obeys until the end. */
+void link_run(struct generation *generation, const struct link_logs *logs) __attribute__((noreturn));
 
 #endif

@@ -11,6 +11,7 @@ FRONT_GLUE_SOURCES = \
   src/front/cidr.c src/front/cidr.h \
   src/front/conn.c src/front/conn.h \
   src/front/guard.c src/front/guard.h \
+  src/front/library_log.c src/front/library_log.h \
   src/front/link.c src/front/link.h \
   src/front/listener.c src/front/listener.h \
   src/front/peers.c src/front/peers.h \

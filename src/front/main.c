@@ -25,6 +25,7 @@
 #include "diag/writer.h"
 #include "front/generation.h"
 #include "front/guard.h"
+#include "front/library_log.h"
 #include "front/link.h"
 #include "front/setup.h"
 #include "front/steady_clock.h"
@@ -151,13 +152,16 @@ static void on_log_line(const char *line, size_t len)
     pthread_mutex_unlock(&log_output.lock);
 }
 
-static void start_log_writer(uint32_t generation)
+static struct writer *start_log_writer(uint32_t generation)
 {
     struct writer *writer = writer_start(STDERR_FILENO, LOG_RING_BYTES);
     if (writer == NULL)
         fail(generation, strerror(errno));
     log_output.ring = writer_ring_create(writer);
     log_set_sink(on_log_line);
+    if (!library_log_start())
+        fail(generation, strerror(errno));
+    return writer;
 }
 
 static struct writer *start_access_writer(const struct handover *h)
@@ -225,13 +229,12 @@ static void serve(void)
     struct setup *setup = setup_create(conf, h.listeners, error, sizeof error);
     if (setup == NULL)
         fail(h.generation, error);
-    struct writer *access = start_access_writer(&h);
-    start_log_writer(h.generation);
-    struct writer_ring **rings = create_rings(access, conf->threads);
+    struct link_logs logs = {.access = start_access_writer(&h), .own = start_log_writer(h.generation)};
+    struct writer_ring **rings = create_rings(logs.access, conf->threads);
     thread_start_all(setup, generation, conf->threads, rings);
     mem_free(&rings);
     link_send(&(struct wire_control){.type = WIRE_READY, .generation = h.generation}, -1);
-    link_run(generation, access);
+    link_run(generation, &logs);
 }
 
 int main(int argc, char **argv)

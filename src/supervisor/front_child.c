@@ -130,7 +130,7 @@ static int open_access_log(const struct conf *conf)
 
 static void send_access_log(struct front_child *fc)
 {
-    const struct wire_control m = {.type = WIRE_REOPEN};
+    const struct wire_control m = {.type = WIRE_REOPEN, .slot = WIRE_LOG_ACCESS};
     int fd = open_access_log(fc->conf);
     if (fd != -1)
         channel_send(&fc->channel, &m, fd);
@@ -482,8 +482,12 @@ void front_child_send(struct front_child *fc, const struct wire_control *m)
         channel_send(&fc->channel, m, -1);
 }
 
-void front_child_reopen_logs(struct front_child *fc)
+/* Also to one that is only starting: it has got the files that were open then. Where there is no process, the channel
+ * swallows it. */
+void front_child_reopen_logs(struct front_child *fc, int own_log)
 {
-    if (fc->state == FRONT_SERVING || fc->state == FRONT_DRAINING)
-        send_access_log(fc);
+    const struct wire_control own = {.type = WIRE_REOPEN, .slot = WIRE_LOG_OWN};
+    send_access_log(fc);
+    if (own_log != -1)
+        channel_send(&fc->channel, &own, own_log);
 }

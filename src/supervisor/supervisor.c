@@ -300,11 +300,16 @@ static void on_hang_up(struct ev_loop *loop, ev_signal *w, int events)
               "HUP: reload is not supported by this version; stop and start to change the conf");
 }
 
+static bool has_log_file(const struct conf *conf)
+{
+    return conf->log.target != NULL && strcmp(conf->log.target, "stderr") != 0;
+}
+
 /* The process's own log, when it goes to a file. */
 static bool open_log_target(const struct conf *conf)
 {
     const char *target = conf->log.target;
-    if (target == NULL || strcmp(target, "stderr") == 0)
+    if (!has_log_file(conf))
         return true;
     int fd = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
     if (fd == -1 || dup2(fd, STDERR_FILENO) == -1) {
@@ -319,9 +324,9 @@ static bool open_log_target(const struct conf *conf)
 static void on_reopen(struct ev_loop *loop, ev_signal *w, int events)
 {
     struct supervisor *sv = w->data;
-    open_log_target(sv->conf);
+    bool opened = open_log_target(sv->conf);
     logsink_start(loop);
-    front_child_reopen_logs(&sv->front);
+    front_child_reopen_logs(&sv->front, opened && has_log_file(sv->conf) ? STDERR_FILENO : -1);
     log_write(LOG_LEVEL_INFO, "supervisor", "USR1: log files opened anew");
 }
 

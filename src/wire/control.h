@@ -27,7 +27,7 @@ enum wire_control_type {
     WIRE_DOWN,        /* count 1: no worker of this backend can be started (text: why); 0: it is coming back */
     WIRE_STATUS_ASK,  /* count: request number */
     WIRE_DRAIN,       /* finish and exit within `at_us` from now */
-    WIRE_REOPEN,      /* reopen log files: fd[0]: access log, when it is a file */
+    WIRE_REOPEN,      /* log file opened anew: fd[0], `slot`: WIRE_LOG_ACCESS or WIRE_LOG_OWN; only of those that are files */
     /* front → supervisor */
     WIRE_READY = 64,  /* serving this generation */
     WIRE_FAILED,      /* text: why the conf cannot be put in force */
@@ -39,6 +39,8 @@ enum wire_control_type {
     WIRE_CONTROL_TYPE_END
 };
 #define WIRE_SLOT_ADMIN 0xffffffffu
+#define WIRE_LOG_ACCESS 0
+#define WIRE_LOG_OWN    1 /* where fd 2 goes */
 
 struct wire_control {
     uint16_t type;
