@@ -136,6 +136,24 @@ static void redirect(struct arrival *a)
 
 static void call_backend(struct arrival *a);
 
+/* RFC 9110 §7.6.2: those two are counted down on their way, and whom they reach with 0 answers instead of forwarding */
+static bool counts_hops(const h2o_req_t *req)
+{
+    struct str method = str_of_iovec(req->input.method);
+    return str_eq(method, STR("OPTIONS")) || str_eq(method, STR("TRACE"));
+}
+
+static void answer_as_last(struct arrival *a)
+{
+    if (!str_eq(str_of_iovec(a->req->input.method), STR("OPTIONS"))) {
+        exchange_refuse(a, &(struct problem){.reason = REASON_METHOD_NOT_ALLOWED, .allow = "OPTIONS"});
+        return;
+    }
+    h2o_header_t *allow = h2o_mem_alloc_pool(&a->req->pool, sizeof(allow[0]));
+    allow[0] = reply_header(&a->req->pool, STR("allow"), STR("OPTIONS"));
+    exchange_answer(a, &(struct reply_whole){.status = 204, .headers = allow, .nheaders = 1});
+}
+
 static void serve(struct arrival *a)
 {
     if (a->req->entity.len > a->route->max_body) {
@@ -147,7 +165,10 @@ static void serve(struct arrival *a)
     }
     switch (a->route->conf->action) {
     case CONF_ROUTE_BACKEND:
-        call_backend(a);
+        if (counts_hops(a->req) && fields_hops_are_spent(fields_of(a->req), a->req->headers.size))
+            answer_as_last(a);
+        else
+            call_backend(a);
         return;
     case CONF_ROUTE_RESPOND:
         respond(a);
@@ -538,6 +559,7 @@ static void put_fields(struct exchange *ex)
         .id = exchange_id(a),
         .arrived_us = door_wall_us(a->door, a->arrived_us),
         .is_trusted = a->conn->is_trusted_proxy,
+        .counts_hops = counts_hops(req),
         .rules = &a->route->request_rules,
     };
     struct call_field *fields = h2o_mem_alloc_pool(&req->pool, fields_request_count_max(&q) * sizeof(fields[0]));

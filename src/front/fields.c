@@ -72,6 +72,7 @@ enum kind {
     KIND_HOP,           /* of this connection: never forwarded */
     KIND_CONNECTION,    /* names further ones */
     KIND_COOKIE,        /* HTTP/2 may split it; HTTP/1 knows one */
+    KIND_MAX_FORWARDS,  /* counted down where the method says so */
     KIND_OURS,          /* always overwritten */
     KIND_FORWARDED_FOR, /* from here on: a trusted proxy's word is kept */
     KIND_FORWARDED,
@@ -114,7 +115,7 @@ static enum kind kind_by_length(struct str name)
     case 10:
         return AMONG(name, {STR("connection"), KIND_CONNECTION}, {STR("keep-alive"), KIND_HOP});
     case 12:
-        return AMONG(name, {STR("x-request-id"), KIND_OURS});
+        return AMONG(name, {STR("x-request-id"), KIND_OURS}, {STR("max-forwards"), KIND_MAX_FORWARDS});
     case 14:
         return AMONG(name, {STR("content-length"), KIND_OURS}, {STR("http2-settings"), KIND_HOP});
     case 15:
@@ -251,13 +252,52 @@ static void add_joined(struct build *b, enum kind kind, struct str separator)
     }
 }
 
+static void put_plain(struct build *b, struct str name, struct str value)
+{
+    if (!b->connection_matters || !named_by_connection(b->q, name))
+        put(b, name, value);
+}
+
+static bool is_number(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.base[i] < '0' || s.base[i] > '9')
+            return false;
+    return s.len != 0;
+}
+
+static bool is_zero(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.base[i] != '0')
+            return false;
+    return s.len != 0;
+}
+
+/* In decimal, so that no number is too large. What is none, or 0, stays. */
+static struct str one_less(struct build *b, struct str number)
+{
+    if (!is_number(number) || is_zero(number))
+        return number;
+    char *start = b->text, *last = start + number.len - 1;
+    add_text(b, number);
+    for (; *last == '0'; last--)
+        *last = '9';
+    --*last;
+    while (*start == '0' && start + 1 != b->text)
+        start++;
+    return text_since(b, start);
+}
+
 static void copy_client_field(struct build *b, const struct field *f)
 {
     const struct fields_request *q = b->q;
     switch (kind_of(*f->name)) {
     case KIND_PLAIN:
-        if (!b->connection_matters || !named_by_connection(q, *f->name))
-            put(b, *f->name, f->value);
+        put_plain(b, *f->name, f->value);
+        return;
+    case KIND_MAX_FORWARDS:
+        put_plain(b, *f->name, q->counts_hops ? one_less(b, f->value) : f->value);
         return;
     case KIND_COOKIE:
         b->cookies++;
@@ -414,7 +454,7 @@ size_t fields_request_text_max(const struct fields_request *q)
     size_t joined = 0;
     for (size_t i = 0; i < q->nfields; i++) {
         enum kind kind = kind_by_length(*q->fields[i].name);
-        if (kind == KIND_COOKIE || kind == KIND_FORWARDED_FOR || kind == KIND_FORWARDED)
+        if (kind == KIND_COOKIE || kind == KIND_FORWARDED_FOR || kind == KIND_FORWARDED || kind == KIND_MAX_FORWARDS)
             joined += q->fields[i].value.len + 2;
     }
     return joined + 2 * q->peer.len + 2 * q->authority.len + q->scheme.len + TEXT_FIXED;
@@ -435,6 +475,14 @@ size_t fields_request_build(const struct fields_request *q, struct call_field *o
         b.out[b.count++] = q->rules->added[i];
     assert(b.count <= fields_request_count_max(q));
     return b.count;
+}
+
+bool fields_hops_are_spent(const struct field *fields, size_t nfields)
+{
+    for (size_t i = 0; i < nfields; i++)
+        if (kind_by_length(*fields[i].name) == KIND_MAX_FORWARDS)
+            return is_zero(fields[i].value);
+    return false;
 }
 
 /* ---- X-Request-Id ----------------------------------------------------------------------------------------------- */

@@ -42,6 +42,7 @@ struct fields_request {
     struct str id;      /* X-Request-Id, kept or made */
     int64_t arrived_us; /* wall clock, µs since the epoch */
     bool is_trusted;    /* the peer is a trusted proxy */
+    bool counts_hops;   /* the method is one whose Max-Forwards is counted down */
     const struct fields_rules *rules;
 };
 
@@ -51,6 +52,8 @@ size_t fields_request_text_max(const struct fields_request *q);
 /* Returns how many fields were written. Values point into the client's fields, q's strings, the rules, or text. */
 size_t fields_request_build(const struct fields_request *q, struct call_field *out, char *text);
 
+/* Max-Forwards is 0: this is as far as the request wanted to go. */
+bool fields_hops_are_spent(const struct field *fields, size_t nfields);
 /* The client's X-Request-Id when it is one and usable (1..128 bytes of a token's characters); else nothing. */
 struct str fields_request_id(const struct field *fields, size_t nfields);
 /* May a backend's field go to the client? Not when it is ours or the library's to say: connection, framing, date,

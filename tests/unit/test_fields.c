@@ -171,6 +171,46 @@ static void test_split_cookies_become_one(void **state)
     HAS(&c.q, "cookie: a=1; b=2\n");
 }
 
+static void test_max_forwards_is_one_less_where_it_counts(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"1", "0"},
+        {"10", "9"},
+        {"1000", "999"},
+        {"0042", "41"},
+        {"20000000000000000000000", "19999999999999999999999"},
+        {"0", "0"},
+        {"", ""},
+        {"-1", "-1"},
+        {"1 0", "1 0"},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct client c;
+        char line[64];
+        client_init(&c, "max-forwards", pairs[i][0], NULL);
+        snprintf(line, sizeof(line), "\nmax-forwards: %s\n", pairs[i][0]);
+        HAS(&c.q, line);
+        c.q.counts_hops = true;
+        snprintf(line, sizeof(line), "\nmax-forwards: %s\n", pairs[i][1]);
+        HAS(&c.q, line);
+    }
+}
+
+static void test_hops_are_spent_at_zero(void **state)
+{
+    static const struct {
+        const char *value;
+        bool spent;
+    } cases[] = {{"0", true}, {"000", true}, {"1", false}, {"10", false}, {"", false}, {"0x", false}};
+    struct client c;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        client_init(&c, "accept", "0", "max-forwards", cases[i].value, NULL);
+        assert_int_equal(fields_hops_are_spent(c.q.fields, c.q.nfields), cases[i].spent);
+    }
+    client_init(&c, "accept", "0", NULL);
+    assert_false(fields_hops_are_spent(c.q.fields, c.q.nfields));
+}
+
 static void test_rules_set_add_and_remove(void **state)
 {
     struct conf_pair set[] = {{"X-Set", "new"}, {"Host", "inner.example"}}, add[] = {{"X-Add", "1"}};
@@ -238,6 +278,8 @@ int main(void)
         cmocka_unit_test(test_peers_of_other_families),
         cmocka_unit_test(test_authority_cannot_break_out_of_its_quotes),
         cmocka_unit_test(test_split_cookies_become_one),
+        cmocka_unit_test(test_max_forwards_is_one_less_where_it_counts),
+        cmocka_unit_test(test_hops_are_spent_at_zero),
         cmocka_unit_test(test_rules_set_add_and_remove),
         cmocka_unit_test(test_request_id_is_kept_when_usable),
         cmocka_unit_test(test_backends_may_not_frame_the_answer),
