@@ -14,6 +14,7 @@
     X(REASON_NO_ROUTE, "no-route", 404, "destination_not_found", "No route matches this request")                     \
     X(REASON_NOT_FOUND, "not-found", 404, NULL, "No such file")                                                        \
     X(REASON_METHOD_NOT_ALLOWED, "method-not-allowed", 405, NULL, "Method not allowed")                                \
+    X(REASON_PRECONDITION, "precondition-failed", 412, NULL, "The file is not what the request asked for it to be")    \
     X(REASON_BODY_TOO_LARGE, "body-too-large", 413, "http_request_error", "Request body over the limit")               \
     X(REASON_HEAD_TOO_LARGE, "head-too-large", 431, "http_request_error", "Request header fields over the limit")      \
     X(REASON_TARGET_TOO_LONG, "target-too-long", 414, "http_request_error", "Request target over the limit")           \

@@ -84,7 +84,7 @@ static struct str skip(struct str s, const char *bytes)
     return s;
 }
 
-bool file_request_etag_listed(struct str list, struct str etag)
+static bool is_listed(struct str list, struct str etag, bool takes_weak)
 {
     for (;;) {
         list = skip(list, " \t,");
@@ -92,16 +92,27 @@ bool file_request_etag_listed(struct str list, struct str etag)
             return false;
         if (list.base[0] == '*')
             return true;
-        if (str_starts(list, STR("W/")))
+        bool is_weak = str_starts(list, STR("W/"));
+        if (is_weak)
             list = (struct str){list.base + 2, list.len - 2};
         const char *close = list.len < 2 || list.base[0] != '"' ? NULL : memchr(list.base + 1, '"', list.len - 1);
         if (close == NULL)
             return false;
         struct str tag = {list.base, (size_t)(close - list.base) + 1};
-        if (str_eq(tag, etag))
+        if (str_eq(tag, etag) && (takes_weak || !is_weak))
             return true;
         list = (struct str){list.base + tag.len, list.len - tag.len};
     }
+}
+
+bool file_request_etag_listed(struct str list, struct str etag)
+{
+    return is_listed(list, etag, true);
+}
+
+bool file_request_etag_listed_strong(struct str list, struct str etag)
+{
+    return is_listed(list, etag, false);
 }
 
 /* ---- types ------------------------------------------------------------------------------------------------------ */

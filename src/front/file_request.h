@@ -23,6 +23,8 @@ enum file_range file_request_range(struct str range, uint64_t size, uint64_t *fr
 
 /* Is etag (with its quotes) in the list of an If-None-Match field? Weak comparison; "*" matches. */
 bool file_request_etag_listed(struct str list, struct str etag);
+/* The same for an If-Match field: what the client calls weak does not match. */
+bool file_request_etag_listed_strong(struct str list, struct str etag);
 
 /* "text/css; charset=utf-8" for "site.css"; application/octet-stream for what is not known */
 struct str file_request_type(struct str name);

@@ -135,7 +135,16 @@ static bool parse_date(struct str text, int64_t *seconds_r)
     return true;
 }
 
-/* RFC 9110 §13.2.2: a date counts only where there is no tag */
+/* RFC 9110 §13.2.2, here and below: a date counts only where there is no tag */
+static bool is_as_expected(const struct arrival *a, const struct file *f)
+{
+    struct str tags = request_field(a, STR("if-match"));
+    if (tags.base != NULL)
+        return file_request_etag_listed_strong(tags, str_of(f->etag));
+    int64_t since;
+    return !parse_date(request_field(a, STR("if-unmodified-since")), &since) || f->st.st_mtim.tv_sec <= since;
+}
+
 static bool is_unchanged(const struct arrival *a, const struct file *f)
 {
     struct str tags = request_field(a, STR("if-none-match"));
@@ -204,6 +213,11 @@ static struct answer decide(const struct arrival *a, const struct file *f)
 static void send_file(struct arrival *a, struct file *f)
 {
     describe(f);
+    if (!is_as_expected(a, f)) {
+        fd_close(&f->fd);
+        exchange_refuse(a, &(struct problem){.reason = REASON_PRECONDITION});
+        return;
+    }
     struct answer answer = decide(a, f);
     struct call_field fields[5];
     size_t n = 0;

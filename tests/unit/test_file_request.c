@@ -109,6 +109,16 @@ static void test_etag_lists(void **state)
     assert_false(file_request_etag_listed(STR(""), tag));
 }
 
+static void test_weak_tags_do_not_match_strongly(void **state)
+{
+    struct str tag = STR("\"x-1\"");
+    assert_true(file_request_etag_listed_strong(STR("\"x-1\""), tag));
+    assert_true(file_request_etag_listed_strong(STR("W/\"x-1\", \"x-1\""), tag));
+    assert_true(file_request_etag_listed_strong(STR("*"), tag));
+    assert_false(file_request_etag_listed_strong(STR("W/\"x-1\""), tag));
+    assert_false(file_request_etag_listed_strong(STR("\"a\", W/\"x-1\""), tag));
+}
+
 static void test_types(void **state)
 {
     assert_true(str_eq(file_request_type(STR("a/site.CSS")), STR("text/css; charset=utf-8")));
@@ -126,6 +136,7 @@ int main(void)
         cmocka_unit_test(test_ranges_behind_the_end),
         cmocka_unit_test(test_odd_ranges_mean_the_whole),
         cmocka_unit_test(test_etag_lists),
+        cmocka_unit_test(test_weak_tags_do_not_match_strongly),
         cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
