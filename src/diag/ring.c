@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "diag/ring.h"
@@ -19,6 +20,7 @@ void ring_init(struct ring *r, size_t bytes)
     while (r->size < bytes)
         r->size *= 2;
     r->base = mem_alloc(r->size);
+    memset(r->base, 0, r->size); /* all pages now: no producer waits for one later */
 }
 
 void ring_destroy(struct ring *r)
