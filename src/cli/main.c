@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,16 +47,21 @@ static int print_version(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+static bool is_version(const char *word)
+{
+    return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc < 2 ? "" : argv[1];
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return argc == 3 && is_version(argv[2]) ? print_version() : commands[i].run(argc - 1, argv + 1);
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
         return print_help();
-    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+    if (is_version(name))
         return print_version();
     if (*name != '\0')
         fprintf(stderr, "bulkhead: there is no command \"%s\"\n", name);
