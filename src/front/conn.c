@@ -121,12 +121,19 @@ bool conn_set_peer(struct conn *c, const struct sockaddr_storage *peer, socklen_
 
 /* ---- from accept to close --------------------------------------------------------------------------------------- */
 
+#define CROWDED_BODY                                                                                                   \
+    "{\"title\":\"Too many connections from this address\",\"status\":503,\"reason\":\"connections-per-address\"}"
+#define CROWDED_BODY_LEN "98"
+_Static_assert(sizeof CROWDED_BODY - 1 == 98, "CROWDED_BODY_LEN");
+
 /* Best effort, on a connection that never becomes one; who speaks TLS would not understand it. */
 static void refuse(const struct listener *listener, int fd)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 10\r\n"
-                                 "Content-Type: text/plain\r\nContent-Length: 38\r\n\r\n"
-                                 "Too many connections from this client\n";
+    static const char answer[] =
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 10\r\n"
+        "Content-Type: application/problem+json\r\n"
+        "Proxy-Status: bulkhead; error=connection_limit_reached; details=\"connections-per-address\"\r\n"
+        "Content-Length: " CROWDED_BODY_LEN "\r\n\r\n" CROWDED_BODY;
     char scratch[4096];
     if (listener->accept.ssl_ctx == NULL) {
         ssize_t dropped =

@@ -183,8 +183,7 @@ static void judge_flood(struct conn *c)
 
 /* ---- judgement -------------------------------------------------------------------------------------------------- */
 
-#define TIMEOUT_BODY                                                                                                   \
-    "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}"
+#define TIMEOUT_BODY     "{\"title\":\"The request did not arrive in time\",\"status\":408,\"reason\":\"client-timeout\"}"
 #define TIMEOUT_BODY_LEN "85"
 _Static_assert(sizeof TIMEOUT_BODY - 1 == 85, "TIMEOUT_BODY_LEN");
 
@@ -194,11 +193,13 @@ static void say_timeout(struct conn *c)
 {
     static const char answer[] =
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        "Proxy-Status: bulkhead; error=http_request_error; details=\"client-timeout\"\r\n"
         "Content-Length: " TIMEOUT_BODY_LEN "\r\n\r\n" TIMEOUT_BODY;
     if (c->is_tls || c->is_http2 || h2o_socket_is_writing(c->sock))
         return;
-    ssize_t sent = send(h2o_socket_get_fd(c->sock), answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)sent; /* a client that cannot even take this learns by the close */
+    /* a client that cannot even take this learns by the close */
+    if (send(h2o_socket_get_fd(c->sock), answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        thread_count(&c->thread->counters.responses_by_class[4], 1);
 }
 
 static void refuse_late(struct conn *c, enum conn_cut why)

@@ -82,6 +82,21 @@ def test_every_command_knows_its_version(command):
     assert said.stdout.startswith("bulkhead ")
 
 
+def test_what_is_refused_outside_of_a_request_says_why_like_the_rest():
+    conf = {"limits": {"head_timeout": "300ms", "connections_per_address": 1}, "backends": {},
+            "routes": [{"path_prefix": "/", "respond": {}}]}
+    with Bulkhead(conf) as b, b.connect() as late:
+        late.send("GET / HT")
+        with b.connect() as crowded:
+            refused = crowded.response()
+        assert (refused.status, refused.json["reason"]) == (503, "connections-per-address")
+        assert 'details="connections-per-address"' in refused.header("proxy-status")
+        timed_out = late.response()
+        assert (timed_out.status, timed_out.json["reason"]) == (408, "client-timeout")
+        assert 'details="client-timeout"' in timed_out.header("proxy-status")
+        assert b.status()["responses"]["4xx"] == 1
+
+
 def resident_kib(pid):
     with open(f"/proc/{pid}/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
