@@ -2,7 +2,7 @@
 # the target's own. An input takes far longer than a parser's, so `make check` replays fewer of them.
 check_PROGRAMS += tests/fuzz/fuzz_client tests/fuzz/fuzz_h2
 FUZZ_FRONT_RIG = tests/fuzz/front_rig.c tests/fuzz/front_rig.h tests/fuzz/stub.c tests/fuzz/stub.h
-FUZZ_FRONT_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(JANSSON_CFLAGS) -DMUTATIONS_DEFAULT=60 \
+FUZZ_FRONT_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(JANSSON_CFLAGS) -DMUTATIONS_DEFAULT=300 \
   -DFUZZ_FILES='"$(abs_srcdir)/tests/fuzz/files"'
 FUZZ_FRONT_LINK = $(FUZZ_LINK) $(FRONT_EXPORT) -Wl,--wrap=clock_gettime
 FUZZ_FRONT_LIBS = libfront.a libexecutor.a libupstream.a libgate.a libhandler.a libcall.a libwire.a libconfig.a \

@@ -50,7 +50,7 @@ static const char conf_text[] =
     "    \"idle_timeout\": \"6s\", \"write_timeout\": \"3s\", \"requests_per_connection\": 12,"
     "    \"connections_per_address\": 2, \"http2_glitches\": 8, \"http2_handlers\": 6 },"
     "  \"backends\": {"
-    "    \"work\": { \"run\": \"loop\", \"proxy\": \"127.0.0.1:9\", \"limit\": 3, \"queue\": 3,"
+    "    \"work\": { \"run\": \"loop\", \"proxy\": \"127.0.0.1:9\", \"limit\": 3, \"queue\": 1,"
     "      \"queue_timeout\": \"300ms\", \"timeout\": \"1s\", \"max_response_buffer\": \"128KiB\" } },"
     "  \"routes\": ["
     "    { \"path\": \"/hello\", \"respond\": { \"status\": 200, \"body\": \"hello\\n\" } },"

@@ -14,7 +14,7 @@
 
 #include "fuzz.h"
 
-#define FRONT_RIG_CLIENTS 4
+#define FRONT_RIG_CLIENTS 5
 
 enum front_rig_door { FRONT_RIG_HTTP1, FRONT_RIG_PROXY, FRONT_RIG_HTTP2, FRONT_RIG_ADMIN, FRONT_RIG_DOOR_COUNT };
 

@@ -4,7 +4,7 @@
  * first client sends, but for byte 0xff, which with the next one is a command:
  *
  *   c p a       a further client, at the HTTP/1 listener, at the one that wants a PROXY line, at the admin listener
- *   0 1 2 3     from here on it is the first, second… client that sends
+ *   0 1 2 3 4   from here on it is the first, second… client that sends
  *   t w         the loop turns; the next deadline comes
  *   n r         the client stops reading; reads again
  *   h x         the client sends no more; is gone
