@@ -20,8 +20,8 @@ enum front_rig_door { FRONT_RIG_HTTP1, FRONT_RIG_PROXY, FRONT_RIG_HTTP2, FRONT_R
 
 /* Before each input. The first one builds everything. */
 void front_rig_begin(void);
-/* Opens a connection and makes it the one that the following are about; no-op past FRONT_RIG_CLIENTS. */
-void front_rig_connect(enum front_rig_door door);
+/* Opens a connection and makes it the one that the following are about. false: FRONT_RIG_CLIENTS have been opened. */
+bool front_rig_connect(enum front_rig_door door);
 /* the number-th connection that was opened; no-op when there is none */
 void front_rig_select(unsigned number);
 /* What the front does not take within some turns of the loop is lost, as it is closing or busy with a request. */

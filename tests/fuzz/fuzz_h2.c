@@ -33,8 +33,8 @@ static uint8_t next_byte(struct input *in)
 
 static void connect_client(void)
 {
-    front_rig_connect(FRONT_RIG_HTTP2);
-    front_rig_send(hello, sizeof(hello) - 1);
+    if (front_rig_connect(FRONT_RIG_HTTP2))
+        front_rig_send(hello, sizeof(hello) - 1);
 }
 
 static void obey(uint8_t command)
