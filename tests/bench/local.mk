@@ -1,5 +1,6 @@
 # benchmarks: built by `make bench-programs` only, run by hand (tests/bench/run.py and the bench_* programs)
-EXTRA_PROGRAMS += tests/bench/tiny_worker tests/bench/empty.so
+EXTRA_PROGRAMS += tests/bench/tiny_worker tests/bench/prober tests/bench/empty.so
+tests_bench_prober_SOURCES = tests/bench/prober.c
 tests_bench_tiny_worker_SOURCES = tests/bench/tiny_worker.c
 tests_bench_empty_so_SOURCES = tests/bench/empty.c
 tests_bench_empty_so_CFLAGS = $(BH_CFLAGS) $(BH_HARDEN_CFLAGS) -fPIC

@@ -209,47 +209,16 @@ def bench_cpu(a):
               f"+{med['unix proxy', 'bulkhead+log'] - med['unix proxy', 'bulkhead']:.2f} µs proxied (goal ≤ 0.7)")
 
 
-def probe(port, path, seconds, rate=100):
-    """Open loop, counted from the intended send time, on kept connections."""
-    latencies, threads = [], []
-    lock = threading.Lock()
-
-    def one(intended):
-        try:
-            status, _ = fetch(("127.0.0.1", port), path, 30)
-            took = time.monotonic() - intended
-        except OSError:
-            took = 30.0
-        with lock:
-            latencies.append(took * 1000)
-    begin = time.monotonic()
-    for i in range(int(seconds * rate)):
-        intended = begin + i / rate
-        delay = intended - time.monotonic()
-        if delay > 0:
-            time.sleep(delay)
-        t = threading.Thread(target=one, args=(intended,))
-        t.start()
-        threads.append(t)
-    for t in threads:
-        t.join()
-    latencies.sort()
-    return {q: latencies[min(len(latencies) - 1, int(len(latencies) * q / 100))] for q in (50, 95, 99)}
+def probe(a, port, path):
+    """p50, p95, p99 and maximum in ms, 100 a second, counted from when each request was due (prober.c)."""
+    out = subprocess.run([os.path.join(a.build, "tests/bench/prober"), str(port), path, "100", str(a.seconds)],
+                         capture_output=True, text=True, check=True).stdout
+    return [float(x) for x in out.split()]
 
 
-def hammer(port, path, clients, stop, counter):
-    def one():
-        while not stop.is_set():
-            try:
-                status, _ = fetch(("127.0.0.1", port), path, 60)
-                with counter["lock"]:
-                    counter[status] = counter.get(status, 0) + 1
-            except OSError:
-                pass
-    threads = [threading.Thread(target=one, daemon=True) for _ in range(clients)]
-    for t in threads:
-        t.start()
-    return threads
+def hammer(port, path, seconds):
+    return subprocess.Popen(["h2load", "--h1", "-t1", "-c50", f"-D{seconds}", "--warm-up-time=0", f"http://127.0.0.1:{port}{path}"],
+                            stdout=subprocess.PIPE, text=True)
 
 
 APP = """
@@ -269,6 +238,25 @@ async def compute():
 """
 
 
+def isolation_conf(a, directory, nice):
+    empty = os.path.join(a.build, "tests/bench/empty.so")
+    uvicorn = ["uvicorn", "--fd", "3", "--log-level", "error", "--no-access-log", "app:app"]
+    return {
+        "backends": {
+            "app": {"run": "workers", "command": uvicorn, "workers": 4, "directory": directory, "queue": 100,
+                    "queue_timeout": "30s", "nice": nice},
+            "other": {"run": "workers", "module": empty, "workers": 2, "nice": nice},
+        },
+        "routes": [{"path": "/health", "respond": {"body": "ok\n"}}, {"path": "/other", "backend": "other"},
+                   {"path_prefix": "/", "backend": "app"}],
+    }
+
+
+def row(what, q, reference=None):
+    ratio = f"   p99 {q[2] / reference[2]:.2f} × unloaded" if reference else ""
+    print(f"  {what:26} p50 {q[0]:.2f}  p95 {q[1]:.2f}  p99 {q[2]:.2f}  max {q[3]:.2f} ms{ratio}")
+
+
 def bench_isolation(a):
     directory = os.path.join(TMP, "app")
     os.mkdir(directory)
@@ -276,34 +264,22 @@ def bench_isolation(a):
         f.write(APP)
     port = a.port + 40
     for nice in a.nice:
-        conf = {
-            "backends": {
-                "app": {"run": "workers", "command": ["uvicorn", "--fd", "3", "--log-level", "error", "--no-access-log", "app:app"],
-                        "workers": 4, "directory": directory, "queue": 100, "queue_timeout": "30s", "nice": nice},
-                "other": {"run": "workers", "module": os.path.join(a.build, "tests/bench/empty.so"), "workers": 2, "nice": nice},
-            },
-            "routes": [{"path": "/health", "respond": {"body": "ok\n"}}, {"path": "/other", "backend": "other"},
-                       {"path_prefix": "/", "backend": "app"}],
-        }
-        p = bulkhead(a.build, port, conf, f"isolation{nice}", cpu="0,1")
+        p = bulkhead(a.build, port, isolation_conf(a, directory, nice), f"isolation{nice}", cpu="0,1")
         wait_for(("127.0.0.1", port))
-        idle = {path: probe(port, path, a.seconds) for path in ("/health", "/other")}
-        print(f"\nisolation, nice {nice}: ms p50/p95/p99")
+        wait_for(("127.0.0.1", port), "/sleep")
+        time.sleep(5)  # the other workers start
+        print(f"\nisolation, workers at nice {nice}: 100 probes a second; 50 clients hammer a handler of 100 ms, 4 workers")
+        idle = {path: probe(a, port, path) for path in ("/health", "/other")}
         for path, q in idle.items():
-            print(f"  unloaded      {path:8} {q[50]:.2f} {q[95]:.2f} {q[99]:.2f}")
-        for path, alone in (("/sleep", None), ("/compute", None)):
-            stop, counter = threading.Event(), {"lock": threading.Lock()}
-            threads = hammer(port, path, 50, stop, counter)
+            row(f"unloaded, {path}", q)
+        for load in ("/sleep", "/compute"):
+            seconds = 2 * a.seconds + 2
+            hammering = hammer(port, load, seconds)
             time.sleep(1)
-            begin, started = counter.get(200, 0), time.monotonic()
-            for probed in ("/health", "/other"):
-                q = probe(port, probed, a.seconds)
-                print(f"  {path:9} load {probed:8} {q[50]:.2f} {q[95]:.2f} {q[99]:.2f}   p99 {q[99] / idle[probed][99]:.2f} × unloaded")
-            rate = (counter.get(200, 0) - begin) / (time.monotonic() - started)
-            print(f"  {path:9} work done {rate:.1f}/s")
-            stop.set()
-            for t in threads:
-                t.join(30)
+            for path in ("/health", "/other"):
+                row(f"{load} load, {path}", probe(a, port, path), idle[path])
+            done = int(re.search(r"(\d+) succeeded", hammering.communicate()[0])[1])
+            print(f"  {load} work done: {done / seconds:.1f}/s")
         p.send_signal(signal.SIGINT)
         p.wait()
 
