@@ -171,7 +171,7 @@ static void announce(struct supervisor *sv)
     log_write(LOG_LEVEL_INFO, "supervisor", "serving on %s", addresses);
     if (sv->bindings.admin.fd != -1) {
         bindings_address(sv->bindings.admin.fd, addresses, sizeof(addresses));
-        log_write(LOG_LEVEL_INFO, "supervisor", "admin (status, metrics, health) on %s", addresses);
+        log_write(LOG_LEVEL_INFO, "supervisor", "admin (status, health) on %s", addresses);
     }
     log_write(LOG_LEVEL_INFO, "supervisor", "control socket %s: try `bulkhead status --control %s`", sv->conf->control,
               sv->conf->control);
