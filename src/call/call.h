@@ -30,7 +30,15 @@ struct call_field {
     struct str value;
 };
 
+/* What is asked of a handler. The kinds of WebSocket calls are told apart by a module only; to any other program they
+ * are a POST, see front/ws_messages.c. */
+enum call_kind { CALL_HTTP, CALL_WS_OPEN, CALL_WS_MESSAGE, CALL_WS_CLOSE, CALL_KIND_COUNT };
+
 struct call_request {
+    enum call_kind kind;
+    unsigned ws_opcode;    /* CALL_WS_MESSAGE: 1 text, 2 binary */
+    unsigned ws_code;      /* CALL_WS_CLOSE: the close code; 1005: none, 1006: the connection broke */
+    struct str connection; /* id of the WebSocket connection; empty: CALL_HTTP */
     struct str method;
     struct str path;      /* normalised, origin-form, without the query; what was routed is what is forwarded */
     struct str query;     /* without '?'; base NULL when there was none */

@@ -52,3 +52,24 @@ bool reason_wants_retry_after(enum reason r)
 {
     return row(r)->status == 503;
 }
+
+unsigned reason_close_code(enum reason r)
+{
+    switch (r) {
+    case REASON_NONE:
+        return 1000;
+    case REASON_BAD_REQUEST:
+        return 1002;
+    case REASON_BODY_TOO_LARGE:
+        return 1009;
+    case REASON_QUEUE_FULL:
+    case REASON_QUEUE_TIMEOUT:
+    case REASON_BACKEND_DOWN:
+    case REASON_WEBSOCKETS_FULL:
+        return 1013;
+    case REASON_DRAINING:
+        return 1012;
+    default:
+        return row(r)->status < 500 ? 1008 : 1011;
+    }
+}

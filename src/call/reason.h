@@ -20,6 +20,9 @@
     X(REASON_TARGET_TOO_LONG, "target-too-long", 414, "http_request_error", "Request target over the limit")           \
     X(REASON_BAD_REQUEST, "bad-request", 400, "http_request_error", "Malformed request")                               \
     X(REASON_EXPECTATION, "expectation-failed", 417, "http_request_error", "Expectation not supported")                \
+    X(REASON_UPGRADE_REQUIRED, "upgrade-required", 426, "http_request_error", "This address speaks WebSocket")         \
+    X(REASON_ORIGIN, "origin-not-allowed", 403, "http_request_denied", "Pages of this origin may not connect here")    \
+    X(REASON_WEBSOCKETS_FULL, "websockets-full", 503, "connection_limit_reached", "Too many WebSockets are open here") \
     X(REASON_VERSION, "version-not-supported", 505, "http_request_error", "HTTP version not supported")                \
     X(REASON_CLIENT_TIMEOUT, "client-timeout", 408, "http_request_error", "The request did not arrive in time")        \
     X(REASON_QUEUE_FULL, "queue-full", 503, "connection_limit_reached", "The queue of this backend is full")           \
@@ -30,6 +33,7 @@
     X(REASON_UPSTREAM_REFUSED, "upstream-refused", 502, "connection_refused", "The upstream refused the connection")   \
     X(REASON_UPSTREAM_RESET, "upstream-reset", 502, "connection_terminated", "The upstream closed the connection")     \
     X(REASON_UPSTREAM_GARBAGE, "upstream-garbage", 502, "http_protocol_error", "The upstream's answer is not HTTP")    \
+    X(REASON_ANSWER_TOO_LARGE, "answer-too-large", 502, "http_response_body_size", "The answer is over the limit")      \
     X(REASON_HANDLER_FAILED, "handler-failed", 500, "proxy_internal_error", "The handler failed")                      \
     X(REASON_DRAINING, "draining", 503, "destination_unavailable", "This server is going down")                        \
     X(REASON_INTERNAL, "internal", 500, "proxy_internal_error", "Internal error")                                      \
@@ -48,5 +52,7 @@ const char *reason_title(enum reason r);
 const char *reason_proxy_status(enum reason r); /* NULL where none applies */
 /* 503 reasons carry Retry-After */
 bool reason_wants_retry_after(enum reason r);
+/* the close code of RFC 6455 §7.4 that says the same on a WebSocket; 1000 for NONE */
+unsigned reason_close_code(enum reason r);
 
 #endif

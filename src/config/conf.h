@@ -80,6 +80,7 @@ struct conf_backend {
         idle_timeout;   /* towards proxy upstreams and workers; first_byte: -1 none */
     int64_t keep_alive; /* idle time after which a kept upstream connection is not used again */
     enum conf_on_abandon on_abandon;
+    unsigned bridges; /* bridged WebSockets and tunnels at once, on one worker or proxied server; default 1000 */
     int nice;              /* default by measurement */
     const char *directory; /* working directory of the child */
     struct conf_pair *environment;
@@ -109,6 +110,38 @@ struct conf_header_rules { /* request_headers / response_headers: { "set": {…}
     size_t nset, nadd, nremove;
 };
 
+enum conf_websocket_mode {
+    CONF_WEBSOCKET_NONE, /* the route has no `websocket` */
+    CONF_WEBSOCKET_MESSAGES,
+    CONF_WEBSOCKET_BRIDGE,
+    CONF_WEBSOCKET_TUNNEL,
+    CONF_WEBSOCKET_MODE_COUNT
+};
+enum conf_websocket_format { CONF_WEBSOCKET_PLAIN, CONF_WEBSOCKET_EVENTS, CONF_WEBSOCKET_FORMAT_COUNT };
+enum conf_websocket_on_error { CONF_WEBSOCKET_SAY, CONF_WEBSOCKET_CLOSE, CONF_WEBSOCKET_ON_ERROR_COUNT };
+
+/* `websocket` of a route; the short form "messages" is {"mode": "messages"}. Durations -1: none. */
+struct conf_websocket {
+    enum conf_websocket_mode mode;
+    enum conf_websocket_format format;     /* messages; default plain */
+    enum conf_websocket_on_error on_error; /* messages: "message" (default) or "close" */
+    unsigned in_flight;                    /* messages: calls of one connection at once; 1..64, default 1 */
+    const char **origins;                  /* "https://example.org", "null"; none: any origin */
+    size_t norigins;
+    const char **protocols; /* messages: subprotocols, the most wanted first */
+    size_t nprotocols;
+    int64_t ping_interval, pong_timeout; /* 20 s, 20 s; not for tunnels */
+    int64_t idle_timeout;                /* none; tunnels 5 min */
+    int64_t max_message;                 /* bytes, either way; 1 MiB; not for tunnels */
+    int64_t max_unsent;                  /* bytes; 256 KiB */
+    int64_t read_ahead;                  /* messages: bytes of messages taken beyond those in flight; 64 KiB */
+    unsigned max_connections;            /* on this route; 0: limits.connections bounds them (default) */
+    unsigned control_frames;             /* a second, sustained; 10; not for tunnels */
+    bool log_messages;                   /* messages: each call in the access log; default false */
+    bool reconnect;                      /* bridge; default false */
+    int64_t reconnect_timeout;           /* bridge; 10 s */
+};
+
 struct conf_route {
     const char *name; /* for the access log; where it stands ("file:line") unless it was given one */
     /* match keys; absent ones match everything */
@@ -135,6 +168,7 @@ struct conf_route {
         const char *root;
         const char *index;
     } files; /* path below root = request path less path_prefix */
+    struct conf_websocket websocket; /* with a backend only */
     /* overrides; -1: the backend's or the general value */
     int64_t timeout, queue_timeout, max_body;
     bool buffer; /* default true */

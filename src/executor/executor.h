@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "call/call.h"
@@ -36,7 +37,21 @@ struct executor_row {
 };
 typedef void (*executor_visit_fn)(void *arg, const struct executor_row *row);
 
+/* A place for a connection that stays: a bridged WebSocket or a tunnel. It is no call and takes no slot. */
+struct executor_berth {
+    struct executor *executor;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    pid_t worker_pid; /* 0: not ours */
+    void *place;      /* the executor's */
+};
+
 struct executor_ops {
+    /* Any thread. The server or ready worker with the fewest berths, then the fewest running calls; counted as taken.
+     * false: none is up, or each has `limit` of them. NULL: this executor's handlers hold no connections. */
+    bool (*berth)(struct executor *ex, unsigned limit, struct executor_berth *berth_r);
+    /* Gives it back, once. Any thread; the executor may have lost the worker meanwhile. */
+    void (*unberth)(struct executor_berth *berth);
     /* takes the call until on_done; no callback runs before it returns */
     void (*start)(struct executor *ex, struct call *call);
     /* on_end will not come any more (if it has not yet); on_done comes when the work has really ended. Idempotent. */

@@ -32,12 +32,14 @@ FRONT_PURE_SOURCES = \
   src/front/path.c src/front/path.h \
   src/front/route_index.c src/front/route_index.h \
   src/front/router.c src/front/router.h \
-  src/front/share.c src/front/share.h
+  src/front/share.c src/front/share.h \
+  src/front/ws_handshake.h
 
 # the HTTP door: exchange, router, generation, sending, error pages, files, status, access log
 FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/admin.c \
   src/front/departure.c src/front/departure.h \
+  src/front/dispatch.h \
   src/front/door.c src/front/door.h \
   src/front/exchange.c src/front/exchange.h src/front/exchange_private.h \
   src/front/exchange_log.c \
@@ -46,7 +48,9 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/problem.c src/front/problem.h \
   src/front/reply.c src/front/reply.h \
   src/front/route.c src/front/route.h \
-  src/front/status.c
+  src/front/status.c \
+  src/front/ws_door.h \
+  src/front/ws_session.h
 
 libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)
 libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)

@@ -9,12 +9,15 @@ UPSTREAM_PARSERS = \
   src/upstream/response_field.h src/upstream/response_field.c \
   src/upstream/http1_request.h src/upstream/http1_request.c \
   src/upstream/http1_response.h src/upstream/http1_response.c \
-  src/upstream/native.h src/upstream/native.c
+  src/upstream/native.h src/upstream/native.c \
+  src/upstream/ws_event.h
 # the same alone: for tests and fuzzing
 libparsers_a_SOURCES = $(UPSTREAM_PARSERS)
 # with the connection itself, which lives on a loop's h2o socket
 libupstream_a_SOURCES = $(UPSTREAM_PARSERS) \
   src/upstream/h2o_api.h \
   src/upstream/hop.c src/upstream/hop.h \
-  src/upstream/protocol.c src/upstream/protocol.h
+  src/upstream/protocol.c src/upstream/protocol.h \
+  src/upstream/upgrade.h \
+  src/upstream/ws.h
 libupstream_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)

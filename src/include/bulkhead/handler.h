@@ -166,6 +166,35 @@ BULKHEAD_API int64_t bulkhead_time_left_us(struct bulkhead_call *call);
  * tight loop: the connection is looked at no more than once in a millisecond. */
 BULKHEAD_API bool bulkhead_cancelled(struct bulkhead_call *call);
 
+/* ---- WebSocket: routes with `"websocket": "messages"` ------------------------------------------------------------- */
+
+/* What a call is. On such a route every message is a call of its own: method POST, path, query and header fields those of
+ * the handshake, the body the message. A module that never asks can serve it all the same: what it answers goes back as
+ * one message (text if its Content-Type is text/ or JSON, or it has none and the message was text; else binary; none if
+ * the body is empty). With `"format": "events"` the opening and the end of a connection are calls, too. */
+enum bulkhead_kind {
+    BULKHEAD_REQUEST, /* an HTTP request */
+    BULKHEAD_OPEN,    /* a client wants to connect: a status of 200..299 lets it, anything else is its answer. Messages may
+                         be sent already; header fields go out with the handshake. */
+    BULKHEAD_MESSAGE,
+    BULKHEAD_CLOSE /* the connection has ended; nobody reads an answer */
+};
+BULKHEAD_API enum bulkhead_kind bulkhead_kind(struct bulkhead_call *call);
+enum bulkhead_opcode { BULKHEAD_TEXT = 1, BULKHEAD_BINARY = 2 };
+/* Of a BULKHEAD_MESSAGE; its text is valid UTF-8. */
+BULKHEAD_API enum bulkhead_opcode bulkhead_opcode(struct bulkhead_call *call);
+/* The connection's id, the same in all of its calls, and the one that server push takes; "" for a BULKHEAD_REQUEST */
+BULKHEAD_API const char *bulkhead_connection(struct bulkhead_call *call);
+/* Of a BULKHEAD_CLOSE: 1005 a close frame without a code, 1006 the connection broke */
+BULKHEAD_API int bulkhead_close_code(struct bulkhead_call *call);
+/* Sends one message, now, before `handle` returns; any number of them. Text must be UTF-8. A call that sends messages
+ * writes no body. false: nobody wants it any more, or the call has failed. */
+BULKHEAD_API bool bulkhead_send(struct bulkhead_call *call, enum bulkhead_opcode opcode, const void *bytes,
+                                size_t length);
+/* Closes the connection behind what was sent. code: 1000, 1001, 1003, 1007..1014 or 3000..4999; reason: at most 123
+ * bytes of UTF-8, NULL: none. */
+BULKHEAD_API bool bulkhead_close(struct bulkhead_call *call, int code, const char *reason);
+
 /* ---- the response ----------------------------------------------------------------------------------------------- */
 
 /* The whole response in one: status, Content-Type (NULL: none) and body. Header fields that were set before go with it.

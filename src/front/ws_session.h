@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ws_session: an upgraded connection, whatever its mode: its place in the thread's registry, its id, what is remembered
+ * of its handshake, its counts, its log lines, and how it takes leave. A mode (ws_messages.c, ws_bridge.c, ws_tunnel.c)
+ * embeds it as its first member and brings the functions below. Loop thread; only ws_push.c reaches a registry from
+ * another thread, by posting.
+ *
+ * Object map: door → sessions (by number) → conn, generation, route. The client's socket belongs to the mode (its
+ * struct ws, or the bare socket of a tunnel); its on_close still is conn's.
+ */
+#ifndef BULKHEAD_FRONT_WS_SESSION_H
+#define BULKHEAD_FRONT_WS_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "base/list.h"
+#include "call/call.h"
+#include "front/exchange_private.h"
+#include "upstream/ws.h"
+
+struct conn;
+struct door;
+struct generation;
+struct route;
+struct ws_session;
+
+/* "0a" thread, 16 random, then the number, all hexadecimal */
+#define WS_ID_LENGTH 34
+
+/* What the backend is told of the handshake with every message: one block of memory. Strings as in call_request; the
+ * fields are end-to-end ones with ours (fields_request_build), without Sec-WebSocket-*. */
+struct ws_facts {
+    struct str path, query, scheme, authority, peer;
+    const struct call_field *fields;
+    size_t nfields;
+};
+
+enum ws_pushed { WS_PUSHED, WS_PUSH_FULL /* too much unsent */, WS_PUSH_CLOSING };
+
+struct ws_mode {
+    const char *name; /* "messages" "bridge" "tunnel" */
+    /* a message from the operator's side; tunnels have no messages: NULL */
+    enum ws_pushed (*push)(struct ws_session *s, enum ws_opcode opcode, struct str bytes);
+    /* Say goodbye when what runs has been answered: no new calls. Idempotent. A tunnel is closed without a code. */
+    void (*leave)(struct ws_session *s, unsigned code, const char *reason);
+    /* Now, without waiting for anything. */
+    void (*cut)(struct ws_session *s);
+};
+
+struct ws_session {
+    const struct ws_mode *mode;
+    struct door *door;
+    struct conn *conn;
+    struct generation *generation; /* held */
+    const struct route *route;
+    uint64_t number;
+    UT_hash_handle hh; /* in door->sessions, by number */
+    struct ws_facts *facts;
+    struct str request_id; /* of the handshake; in the facts' block */
+    int64_t opened_us;
+    struct deadline leaving; /* draining: when this one's turn comes */
+    unsigned leave_code;
+};
+
+/* How one ended, for log line and counters */
+struct ws_session_end {
+    unsigned code;
+    enum ws_by by;
+    bool by_backend;       /* it was the backend that closed (by is WS_BY_US then, on the wire) */
+    enum reason reason;    /* why we closed it; NONE: nothing went wrong */
+    const char *why;       /* in words */
+    struct ws_count count; /* a tunnel: bytes only */
+};
+
+/* May one more be opened on this route? Counts it at once; every true needs one ws_session_start or ws_session_give_up. */
+bool ws_session_admit(const struct route *route);
+void ws_session_give_up(const struct route *route);
+/* Copies of the request what a mode will need; call it before the upgrade, while the request lives. */
+struct ws_facts *ws_facts_create(const struct arrival *a);
+/* Into the registry; takes the facts, and its own reference of the generation. Logs the opening. */
+void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const struct arrival *a, struct ws_facts *facts,
+                      struct str request_id);
+/* Out of it: counts, logs, gives back what the session holds; the conn is told that its socket goes. The mode frees its
+ * memory. */
+void ws_session_end(struct ws_session *s, const struct ws_session_end *end);
+/* the id as text, WS_ID_LENGTH bytes */
+void ws_session_id(const struct ws_session *s, char out[WS_ID_LENGTH]);
+/* "<id>-<n>" for the n-th message's call */
+#define WS_CALL_ID_MAX (WS_ID_LENGTH + 21)
+
+/* Any session with this id on this thread; NULL: none. */
+struct ws_session *ws_session_find(struct door *door, struct str id);
+/* Which thread an id belongs to; false: no id of this process. */
+bool ws_session_thread(struct str id, unsigned *thread_r);
+/* Draining: each leaves in its turn, with this code, spread over at most `within_us`. Idempotent. */
+void ws_sessions_leave(struct door *door, unsigned code, int64_t within_us);
+/* The drain's deadline: all at once. */
+void ws_sessions_cut(struct door *door);
+
+#endif

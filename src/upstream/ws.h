@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ws: one end of a WebSocket connection (RFC 6455) on a loop thread's h2o socket, in either role: messages in and out
+ * through wslay, pings answered and sent, the closing handshake, time limits, and backpressure both ways. The front's
+ * end towards a client and its end towards a backend that speaks WebSocket itself are the same thing. It knows neither
+ * routes nor calls: its owner does.
+ *
+ * Memory. A connection on which nothing is happening holds this struct and its socket: wslay's context (8 KiB) exists
+ * only while a frame or a message is on its way. Input is cut at the ends of frames before wslay sees it, so that
+ * holding back takes effect exactly there. At any time a connection holds at most: one message in assembly
+ * (max_message), what was read and not yet taken apart (WS_READ_BYTES), and what is unsent: max_unsent plus the one
+ * ws_send that went past it.
+ *
+ * Time. One lazy deadline a connection. A peer is alive as long as anything arrives from it, or it takes bytes of ours;
+ * while reading is held by us, silence does not count against it, only what it does not take.
+ *
+ * Callbacks run from the loop, never inside a function of this header that the owner calls. Everything is the loop
+ * thread's.
+ */
+#ifndef BULKHEAD_UPSTREAM_WS_H
+#define BULKHEAD_UPSTREAM_WS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/str.h"
+#include "call/loop.h"
+
+struct st_h2o_socket_t;
+struct ws;
+
+/* most bytes read in a turn of the loop, from one connection */
+#define WS_READ_BYTES (16 * 1024)
+/* a control frame's payload, RFC 6455 §5.5; a close reason has two less */
+#define WS_CONTROL_MAX 125
+
+enum ws_role { WS_SERVER, WS_CLIENT };
+enum ws_opcode { WS_TEXT = 1, WS_BINARY = 2 }; /* as on the wire, RFC 6455 §11.8 */
+
+/* RFC 6455 §7.4.1, IANA */
+enum ws_code {
+    WS_CODE_NONE = 0, /* still open */
+    WS_CODE_NORMAL = 1000,
+    WS_CODE_GOING_AWAY = 1001,
+    WS_CODE_PROTOCOL = 1002,
+    WS_CODE_NO_CODE = 1005, /* never sent: a close frame without a code */
+    WS_CODE_LOST = 1006,    /* never sent: the connection broke */
+    WS_CODE_NOT_TEXT = 1007,
+    WS_CODE_POLICY = 1008,
+    WS_CODE_TOO_LARGE = 1009,
+    WS_CODE_ERROR = 1011,
+    WS_CODE_RESTART = 1012,
+    WS_CODE_TRY_LATER = 1013
+};
+
+/* Frozen; borrowed for the connection's life. Times in µs; CLOCK_NEVER: none. */
+struct ws_options {
+    enum ws_role role;
+    bool relay;            /* messages arrive in pieces (on_piece), else whole (on_message) */
+    uint64_t max_message;  /* bytes of an arriving message; past it: closed with 1009 */
+    size_t max_unsent;     /* bytes for the peer; from here on nothing is read from it, until half of them have gone */
+    unsigned control_rate; /* control frames a second that may arrive, ten seconds' worth at once; past it: 1008. 0: no
+                              limit */
+    int64_t ping_interval_us; /* of silence, after which a ping is sent */
+    int64_t pong_timeout_us;  /* of further silence, after which the peer is lost */
+    int64_t idle_timeout_us;  /* without a message either way: closed with 1000 */
+    int64_t close_timeout_us; /* for the closing handshake; then the socket is closed */
+};
+
+enum ws_by { WS_BY_PEER, WS_BY_US, WS_BY_NOBODY };
+struct ws_ending {
+    unsigned code;     /* of the close frame that began the end; WS_CODE_NO_CODE, WS_CODE_LOST */
+    enum ws_by by;     /* who began it; WS_BY_NOBODY: the connection broke, or its peer fell silent */
+    const char *why;   /* in words, static: "the peer closed", "no pong", "idle", "message over the limit", … */
+    struct str reason; /* text of that close frame; valid during the callback */
+};
+
+struct ws_events {
+    /* A whole message. The bytes are valid during the callback. Any function below may be called but ws_free. */
+    void (*on_message)(struct ws *ws, enum ws_opcode opcode, struct str bytes);
+    /* relay: the next piece of a message; `last` may come with no bytes. The same holds. */
+    void (*on_piece)(struct ws *ws, enum ws_opcode opcode, bool first, bool last, struct str bytes);
+    /* ws_has_room said no, and now there is */
+    void (*on_room)(struct ws *ws);
+    /* The peer's close frame has come; ours goes out by itself. Nothing more can be sent. May be NULL. */
+    void (*on_peer_close)(struct ws *ws, unsigned code, struct str reason);
+    /* The last callback, exactly once: the socket is closed. The owner may free the memory. */
+    void (*on_closed)(struct ws *ws, const struct ws_ending *ending);
+};
+
+struct ws_count {
+    uint64_t messages_in, messages_out, bytes_in, bytes_out; /* payload of data messages */
+};
+
+struct wslay_event_context;
+
+struct ws {
+    const struct ws_options *options;
+    const struct ws_events *events;
+    struct loop *loop;
+    struct st_h2o_socket_t *sock;
+    void *owner; /* the owner's */
+    struct ws_count count;
+    /* the rest is ws.c's */
+    struct wslay_event_context *context; /* NULL: nothing is on its way */
+    /* … ws.c's author adds what it needs, keeping sizeof(struct ws) at 320 bytes or less … */
+};
+
+/* Takes the socket; what it holds as input is taken for bytes of the peer. A message that must be sent first can be
+ * sent at once. From here on until on_closed the memory must live. */
+void ws_open(struct ws *ws, struct loop *loop, struct st_h2o_socket_t *sock, const struct ws_options *options,
+             const struct ws_events *events);
+/* Queues a copy. false: the connection is closing, or the text is not UTF-8. Never refused for want of room: who does not
+ * ask ws_has_room answers for what it queues. */
+bool ws_send(struct ws *ws, enum ws_opcode opcode, struct str bytes);
+/* The next piece of a message; pieces of two messages cannot be mixed, and ws_send must wait for `last`. */
+bool ws_send_piece(struct ws *ws, enum ws_opcode opcode, bool last, struct str bytes);
+/* At most WS_CONTROL_MAX bytes. `pong`: an unsolicited one. */
+bool ws_send_ping(struct ws *ws, bool pong, struct str bytes);
+/* bytes queued and not yet taken by the kernel */
+size_t ws_unsent(const struct ws *ws);
+static inline bool ws_has_room(const struct ws *ws)
+{
+    return ws_unsent(ws) < ws->options->max_unsent;
+}
+/* Holds data back: no on_message and no on_piece until ws_release; control frames are handled up to the data frame that
+ * comes next. Idempotent, and may be called in on_message: what is behind that message stays unread. */
+void ws_hold(struct ws *ws);
+void ws_release(struct ws *ws);
+/* Begins the closing handshake behind what is queued; data that still arrives is dropped. on_closed comes. Idempotent:
+ * the first code counts. code WS_CODE_NO_CODE: a close frame without one. reason is cut at 123 bytes, on a character. */
+void ws_close(struct ws *ws, unsigned code, struct str reason);
+/* Breaks the connection without a word; on_closed comes in the next turn. Idempotent. */
+void ws_abort(struct ws *ws);
+/* closing or closed: nothing can be sent */
+bool ws_is_closing(const struct ws *ws);
+
+/* May a close frame carry this code? RFC 6455 §7.4 and IANA: 1000-1003, 1007-1014, 3000-4999 */
+bool ws_code_is_sendable(unsigned code);
+
+#endif
