@@ -9,8 +9,7 @@ UPSTREAM_PARSERS = \
   src/upstream/response_field.h src/upstream/response_field.c \
   src/upstream/http1_request.h src/upstream/http1_request.c \
   src/upstream/http1_response.h src/upstream/http1_response.c \
-  src/upstream/native.h src/upstream/native.c \
-  src/upstream/ws_event.h
+  src/upstream/native.h src/upstream/native.c
 # the same alone: for tests and fuzzing
 libparsers_a_SOURCES = $(UPSTREAM_PARSERS)
 # with the connection itself, which lives on a loop's h2o socket

@@ -2,11 +2,12 @@
  *
  * ws_event: the format application/websocket-events (WebSocket-over-HTTP, as Pushpin and the GRIP libraries speak it):
  * a body is a sequence of events, each a line "NAME[ SIZE-IN-HEX]\r\n", followed by SIZE bytes and "\r\n" when there is
- * a size. Pure. A decoder takes bytes in pieces of any size, holds at most one event's content (`max`), and is fuzzed:
- * the bytes are a backend's. Any thread, one decoder at a time.
+ * a size. The host of native modules writes it as other backends do; the front reads it. Pure. A decoder takes bytes in
+ * pieces of any size, holds at most one event's content (`max`), and is fuzzed: the bytes are a backend's. Any thread,
+ * one decoder at a time.
  */
-#ifndef BULKHEAD_UPSTREAM_WS_EVENT_H
-#define BULKHEAD_UPSTREAM_WS_EVENT_H
+#ifndef BULKHEAD_WIRE_WS_EVENT_H
+#define BULKHEAD_WIRE_WS_EVENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
