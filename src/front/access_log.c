@@ -11,7 +11,7 @@
 #include "front/access_log.h"
 
 /* all names, punctuation and numbers of a line together, with room to spare */
-#define LINE_FIXED 768
+#define LINE_FIXED 1024
 /* one byte becomes \u00xx at worst */
 #define ESCAPE_MAX 6
 
@@ -86,6 +86,21 @@ static char *put_escaped(char *at, struct str s)
     return at;
 }
 
+static char *put_json_close(char *at, const struct access_record *r)
+{
+    at = put_number(PUT(at, ",\"messages_in\":"), r->messages_in);
+    at = put_number(PUT(at, ",\"messages_out\":"), r->messages_out);
+    at = put(PUT(at, ",\"by\":\""), str_of(r->closed_by));
+    return PUT(put_escaped(PUT(at, "\",\"why\":\""), str_of(r->why)), "\"");
+}
+
+static char *put_json_websocket(char *at, const struct access_record *r)
+{
+    at = PUT(put_escaped(PUT(at, ",\"connection\":\""), r->connection), "\"");
+    at = put_number(PUT(at, ",\"bytes_in\":"), r->bytes_in);
+    return r->closed_by == NULL ? at : put_json_close(at, r);
+}
+
 static size_t format_json(const struct access_record *r, struct access_stamp *stamp, char *out)
 {
     char *at = put_time(PUT(out, "{\"time\":\""), r->wall_us, stamp);
@@ -112,6 +127,8 @@ static size_t format_json(const struct access_record *r, struct access_stamp *st
     at = put_duration(PUT(at, ",\"queue_us\":"), r->queue_us);
     at = put_duration(PUT(at, ",\"service_us\":"), r->service_us);
     at = put_duration(PUT(at, ",\"total_us\":"), r->total_us);
+    if (r->connection.len != 0)
+        at = put_json_websocket(at, r);
     return (size_t)(PUT(at, "}\n") - out);
 }
 
@@ -124,6 +141,23 @@ static char *put_word(char *at, struct str s)
 static char *put_value(char *at, struct str name, int64_t value)
 {
     return put_duration(put(at, name), value);
+}
+
+static char *put_count(char *at, struct str name, uint64_t value)
+{
+    return put_number(put(at, name), value);
+}
+
+static char *put_text_websocket(char *at, const struct access_record *r)
+{
+    at = put_escaped(PUT(at, " connection="), r->connection);
+    at = put_count(at, STR(" bytes_in="), r->bytes_in);
+    if (r->closed_by == NULL)
+        return at;
+    at = put_count(at, STR(" messages_in="), r->messages_in);
+    at = put_count(at, STR(" messages_out="), r->messages_out);
+    at = put(PUT(at, " by="), str_of(r->closed_by));
+    return PUT(put_escaped(PUT(at, " why=\""), str_of(r->why)), "\"");
 }
 
 static size_t format_text(const struct access_record *r, struct access_stamp *stamp, char *out)
@@ -147,6 +181,8 @@ static size_t format_text(const struct access_record *r, struct access_stamp *st
     at = put_value(at, STR(" service="), r->service_us);
     at = put_value(at, STR(" total="), r->total_us);
     at = put_word(at, r->id);
+    if (r->connection.len != 0)
+        at = put_text_websocket(at, r);
     return (size_t)(PUT(at, "\n") - out);
 }
 
@@ -157,8 +193,8 @@ static size_t text_length(const char *z)
 
 size_t access_log_max(const struct access_record *r)
 {
-    size_t escaped =
-        r->id.len + r->peer.len + r->method.len + r->target.len + text_length(r->route) + text_length(r->backend);
+    size_t escaped = r->id.len + r->peer.len + r->method.len + r->target.len + text_length(r->route) +
+                     text_length(r->backend) + r->connection.len + text_length(r->why);
     return LINE_FIXED + ESCAPE_MAX * escaped;
 }
 

@@ -4,6 +4,10 @@
  * call, no printf. A full ring drops the line; the writer counts it. JSON lines carry every value under its name; text
  * lines the same values in the order of the table in bulkhead.conf(5). Bytes of the request are escaped, so that a
  * line stays a line and valid JSON whatever a client sent. Pure but for the ring; loop thread.
+ *
+ * A WebSocket has a line when it opens, which stands for its handshake's request, one when it closes, and, where the
+ * route asks for it, one for each message's call. They have the columns of a request's line, with the protocol
+ * "websocket" and the methods OPEN, CLOSE, TEXT and BINARY, and their own values behind.
  */
 #ifndef BULKHEAD_FRONT_ACCESS_LOG_H
 #define BULKHEAD_FRONT_ACCESS_LOG_H
@@ -23,16 +27,22 @@ struct access_record {
     int64_t wall_us;                     /* when the request had arrived, µs since the epoch */
     struct str id, peer, method, target; /* target: as received, with its query */
     const char *protocol;                /* "HTTP/1.1" */
-    int status;
-    uint64_t bytes;      /* of the answer's body */
-    const char *route;   /* file:line; NULL: none */
-    const char *backend; /* NULL: answered without one */
-    const char *run;     /* execution class; NULL: none */
-    pid_t worker;        /* 0: none */
+    int status;                          /* OPEN: 101; CLOSE: the close code, 1005 for none, 1006 for no close at all */
+    uint64_t bytes;                      /* of the answer's body */
+    const char *route;                   /* file:line; NULL: none */
+    const char *backend;                 /* NULL: answered without one */
+    const char *run;                     /* execution class; NULL: none */
+    pid_t worker;                        /* 0: none */
     unsigned attempts;
     enum reason reason;
     const char *outcome; /* "ok" "refused" "failed" "abandoned" */
     int64_t upload_us, queue_us, service_us, total_us;
+    /* a WebSocket's line */
+    struct str connection;              /* its id; empty: this is a request's line, and the rest is not used */
+    uint64_t bytes_in;                  /* payload from the client; `bytes` is what went to it */
+    uint64_t messages_in, messages_out; /* CLOSE */
+    const char *closed_by;              /* CLOSE: "client" "bulkhead" "backend" "lost"; NULL: another line */
+    const char *why;                    /* CLOSE: in words */
 };
 
 /* The text of the second that was printed last; one a thread. */

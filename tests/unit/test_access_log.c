@@ -107,13 +107,69 @@ static void test_absent_values_are_left_out(void **state)
     json_decref(o);
 }
 
+static struct access_record closing_record(void)
+{
+    struct access_record r = full_record();
+    r.protocol = "websocket";
+    r.method = STR("CLOSE");
+    r.status = 1011;
+    r.connection = STR("00ab");
+    r.bytes_in = UINT64_MAX;
+    r.messages_in = UINT64_MAX - 1;
+    r.messages_out = 7;
+    r.closed_by = "bulkhead";
+    r.why = "a call failed";
+    return r;
+}
+
+static void test_a_websockets_close_says_how_it_was(void **state)
+{
+    struct access_record r = closing_record();
+    char *line = format(ACCESS_JSON, &r);
+    assert_non_null(strstr(line, ",\"total_us\":5000002,\"connection\":\"00ab\",\"bytes_in\":18446744073709551615,"
+                                 "\"messages_in\":18446744073709551614,\"messages_out\":7,\"by\":\"bulkhead\","
+                                 "\"why\":\"a call failed\"}\n"));
+    free(line);
+    line = format(ACCESS_TEXT, &r);
+    assert_non_null(strstr(line, "\"CLOSE /a?b=c websocket\" 1011 "));
+    assert_non_null(strstr(line,
+                           " total=5000002 id-1 connection=00ab bytes_in=18446744073709551615 "
+                           "messages_in=18446744073709551614 messages_out=7 by=bulkhead why=\"a call failed\"\n"));
+    free(line);
+}
+
+static void test_only_a_close_has_counts_and_an_author(void **state)
+{
+    struct access_record r = closing_record();
+    r.bytes_in = 12;
+    r.closed_by = r.why = NULL;
+    json_t *o = parse(&r);
+    assert_string_equal(text_of(o, "connection"), "00ab");
+    assert_int_equal(json_integer_value(json_object_get(o, "bytes_in")), 12);
+    assert_null(json_object_get(o, "messages_in"));
+    assert_null(json_object_get(o, "by"));
+    json_decref(o);
+    char *line = format(ACCESS_TEXT, &r);
+    assert_non_null(strstr(line, " id-1 connection=00ab bytes_in=12\n"));
+    free(line);
+}
+
+static void test_a_requests_line_knows_no_websocket(void **state)
+{
+    struct access_record r = full_record();
+    json_t *o = parse(&r);
+    assert_null(json_object_get(o, "connection"));
+    assert_null(json_object_get(o, "bytes_in"));
+    json_decref(o);
+}
+
 static void test_hostile_bytes_are_escaped(void **state)
 {
     struct access_record r = full_record();
     char all[256];
     for (size_t i = 0; i < sizeof(all); i++)
         all[i] = (char)i;
-    r.target = r.method = r.id = (struct str){all, sizeof(all)};
+    r.target = r.method = r.id = r.connection = (struct str){all, sizeof(all)};
     json_t *o = parse(&r);
     assert_non_null(text_of(o, "outcome"));
     json_decref(o);
@@ -145,6 +201,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_says_everything),
         cmocka_unit_test(test_absent_values_are_left_out),
+        cmocka_unit_test(test_a_websockets_close_says_how_it_was),
+        cmocka_unit_test(test_only_a_close_has_counts_and_an_author),
+        cmocka_unit_test(test_a_requests_line_knows_no_websocket),
         cmocka_unit_test(test_hostile_bytes_are_escaped),
         cmocka_unit_test(test_text_line),
         cmocka_unit_test(test_cached_second_follows_the_clock),
