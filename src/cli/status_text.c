@@ -111,6 +111,52 @@ static void put_backends(const json_t *backends, struct buf *out)
     table_put(&t, out);
 }
 
+/* "12 client, 1 lost": who ended them */
+static void collect_closed(const json_t *closed, char *out, size_t size)
+{
+    const char *by;
+    json_t *count;
+    size_t len = 0;
+    snprintf(out, size, "-");
+    json_object_foreach((json_t *)closed, by, count)
+    {
+        if (json_integer_value(count) != 0 && len < size)
+            len += (size_t)snprintf(out + len, size - len, "%s%lld %s", len == 0 ? "" : ", ",
+                                    (long long)json_integer_value(count), by);
+    }
+}
+
+static void add_websockets(struct table *t, const json_t *w)
+{
+    char closed[128];
+    collect_closed(json_object_get(w, "closed"), closed, sizeof(closed));
+    table_add(t, "%s", text(w, "route"));
+    table_add(t, "%s", text(w, "mode"));
+    table_add(t, "%s", text(w, "backend"));
+    table_add(t, "%lld", number(w, "open"));
+    table_add(t, "%lld", number(w, "opened"));
+    table_add(t, "%lld", number(w, "refused"));
+    table_add(t, "%lld", number(w, "messages_in"));
+    table_add(t, "%lld", number(w, "messages_out"));
+    table_add(t, "%lld", number(w, "errors"));
+    table_add(t, "%s", closed);
+}
+
+static void put_websockets(const json_t *websockets, struct buf *out)
+{
+    static const char *const headings[] = {"WEBSOCKETS", "MODE", "BACKEND", "OPEN",   "OPENED", "REFUSED",
+                                           "IN",         "OUT",  "ERRORS",  "CLOSED", NULL};
+    struct table t;
+    size_t i;
+    json_t *w;
+    if (json_array_size(websockets) == 0)
+        return;
+    table_init(&t, headings);
+    json_array_foreach((json_t *)websockets, i, w) add_websockets(&t, w);
+    buf_append_char(out, '\n');
+    table_put(&t, out);
+}
+
 /* What the front says of this worker; NULL when it has not got it. */
 static const json_t *find_worker(const json_t *backends, const json_t *worker)
 {
@@ -162,8 +208,9 @@ static void put_workers(const json_t *workers, const json_t *backends, struct bu
 
 void status_text(const json_t *page, struct buf *out)
 {
-    const json_t *backends = json_object_get(json_object_get(page, "front_status"), "backends");
+    const json_t *front = json_object_get(page, "front_status"), *backends = json_object_get(front, "backends");
     put_head(page, out);
     put_backends(backends, out);
+    put_websockets(json_object_get(front, "websockets"), out);
     put_workers(json_object_get(page, "supervisor_workers"), backends, out);
 }

@@ -49,6 +49,7 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/reply.c src/front/reply.h \
   src/front/route.c src/front/route.h \
   src/front/status.c \
+  src/front/ws_counters.c src/front/ws_counters.h \
   src/front/ws_door.h \
   src/front/ws_session.h
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "front/route.h"
+#include "front/ws_counters.h"
 
 static int64_t limit_of(int64_t of_route, int64_t of_backend)
 {
@@ -57,12 +58,15 @@ void route_init(struct route *r, const struct conf *conf, const struct conf_rout
     r->strip_prefix = str_of(rule->strip_prefix);
     fields_rules_init(&r->request_rules, &rule->request_headers);
     fields_rules_init(&r->response_rules, &rule->response_headers);
+    if (rule->websocket.mode != CONF_WEBSOCKET_NONE)
+        r->websockets = mem_zalloc(sizeof(*r->websockets));
     if (rule->action == CONF_ROUTE_RESPOND || rule->action == CONF_ROUTE_REDIRECT)
         compile_answer(r);
 }
 
 void route_destroy(struct route *r)
 {
+    mem_free(&r->websockets);
     mem_free(&r->headers);
     mem_free(&r->names);
     fields_rules_destroy(&r->request_rules);

@@ -15,6 +15,7 @@
 #include "front/fields.h"
 
 struct backend;
+struct ws_counters;
 
 struct route {
     const struct conf_route *conf;
@@ -24,6 +25,7 @@ struct route {
     uint64_t max_body;
     struct str strip_prefix;
     struct fields_rules request_rules, response_rules;
+    struct ws_counters *websockets; /* NULL: the route has no `websocket` */
     /* respond, redirect: the fields as they go out; names and values live here */
     h2o_header_t *headers;
     h2o_iovec_t *names;

@@ -16,7 +16,9 @@
 #include "executor/executor.h"
 #include "front/exchange.h"
 #include "front/generation.h"
+#include "front/route.h"
 #include "front/thread.h"
+#include "front/ws_counters.h"
 #include "gate/gate.h"
 
 static void put_key(struct buf *out, const char *key)
@@ -173,6 +175,58 @@ static void put_backend(struct buf *out, struct backend *b, int64_t now_us)
     buf_append_char(out, '}');
 }
 
+/* ---- websockets ------------------------------------------------------------------------------------------------- */
+
+static const char *mode_word(enum conf_websocket_mode mode)
+{
+    switch (mode) {
+    case CONF_WEBSOCKET_MESSAGES:
+        return "messages";
+    case CONF_WEBSOCKET_BRIDGE:
+        return "bridge";
+    default:
+        return "tunnel";
+    }
+}
+
+static void put_closed(struct buf *out, const struct ws_counters *c)
+{
+    put_key(out, "closed");
+    buf_append_char(out, '{');
+    for (unsigned by = 0; by < WS_CLOSED_COUNT; by++)
+        put_number(out, ws_closed_word((enum ws_closed)by), (int64_t)read_counter(&c->closed[by]));
+    buf_append_char(out, '}');
+}
+
+static void put_websocket_route(struct buf *out, const struct route *r)
+{
+    const struct ws_counters *c = r->websockets;
+    open_element(out);
+    put_text(out, "route", r->label);
+    put_text(out, "mode", mode_word(r->conf->websocket.mode));
+    put_text(out, "backend", r->backend->conf->name);
+    put_number(out, "open", (int64_t)read_counter(&c->open));
+    put_number(out, "opened", (int64_t)read_counter(&c->opened));
+    put_number(out, "refused", (int64_t)read_counter(&c->refused));
+    put_number(out, "messages_in", (int64_t)read_counter(&c->messages_in));
+    put_number(out, "messages_out", (int64_t)read_counter(&c->messages_out));
+    put_number(out, "bytes_in", (int64_t)read_counter(&c->bytes_in));
+    put_number(out, "bytes_out", (int64_t)read_counter(&c->bytes_out));
+    put_number(out, "errors", (int64_t)read_counter(&c->errors));
+    put_closed(out, c);
+    buf_append_char(out, '}');
+}
+
+static void put_websockets(struct buf *out, const struct generation *g)
+{
+    put_key(out, "websockets");
+    buf_append_char(out, '[');
+    for (size_t i = 0; i < g->conf->nroutes; i++)
+        if (g->routes[i].websockets != NULL)
+            put_websocket_route(out, &g->routes[i]);
+    buf_append_char(out, ']');
+}
+
 /* ---- sums over threads ------------------------------------------------------------------------------------------ */
 
 static uint64_t sum(size_t offset)
@@ -237,6 +291,7 @@ void status_json(struct generation *g, struct buf *out)
     for (size_t i = 0; i < g->conf->nbackends; i++)
         put_backend(out, g->backends[i], now_us);
     buf_append_char(out, ']');
+    put_websockets(out, g);
     put_connections(out);
     put_number(out, "requests", SUM(requests));
     put_responses(out);

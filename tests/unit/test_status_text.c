@@ -24,7 +24,10 @@ static const char page_text[] =
     "{\"backend\":\"shop\",\"slot\":0,\"pid\":12,\"state\":\"ready\",\"restarts\":0,\"uptime_s\":61,\"why\":\"\"},"
     "{\"backend\":\"shop\",\"slot\":1,\"pid\":0,\"state\":\"backoff\",\"restarts\":7,\"uptime_s\":0,\"why\":\"exited\"}"
     "],"
-    "\"front_status\":{\"connections\":{\"open\":3},\"requests\":42,\"backends\":[{\"name\":\"shop\",\"run\":"
+    "\"front_status\":{\"connections\":{\"open\":3},\"requests\":42,"
+    "\"websockets\":[{\"route\":\"x.conf:7\",\"mode\":\"bridge\",\"backend\":\"shop\",\"open\":123,\"opened\":456,"
+    "\"closed\":{\"client\":331,\"bulkhead\":0,\"lost\":2}}],"
+    "\"backends\":[{\"name\":\"shop\",\"run\":"
     "\"workers\","
     "\"limit\":2,\"busy\":1,\"queued\":4,\"queue\":20,\"oldest_wait_us\":1500000,\"outcomes\":{\"ok\":9,\"queue-full\":"
     "3},"
@@ -45,9 +48,11 @@ static char *render(const char *json)
 static void everything_of_interest_is_shown(void **state)
 {
     const char *text = render(page_text);
-    const char *const expected[] = {"bulkhead 9.9",  "1h02m",       "/etc/x.conf", "front serving", "restarts 2",
-                                    "connections 3", "requests 42", "4/20",        "1.5 s",         "queue-full 3",
-                                    "busy",          "2.0 s",       "GET /",       "backoff",       "exited"};
+    const char *const expected[] = {"bulkhead 9.9", "1h02m",         "/etc/x.conf", "front serving",
+                                    "restarts 2",   "connections 3", "requests 42", "4/20",
+                                    "1.5 s",        "queue-full 3",  "busy",        "2.0 s",
+                                    "GET /",        "backoff",       "exited",      "x.conf:7",
+                                    "bridge",       "123",           "456",         "331 client, 2 lost"};
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         if (strstr(text, expected[i]) == NULL)
             fail_msg("'%s' is not in:\n%s", expected[i], text);
@@ -71,8 +76,9 @@ static void what_a_client_sent_cannot_steer_the_terminal(void **state)
 
 static void pages_that_lack_things_or_have_others_do_no_harm(void **state)
 {
-    const char *const odd[] = {"{}", "{\"front\":[],\"front_status\":null,\"supervisor_workers\":{}}",
-                               "{\"supervisor_workers\":[1,null,{}],\"front_status\":{\"backends\":[[],{}]}}"};
+    const char *const odd[] = {
+        "{}", "{\"front\":[],\"front_status\":null,\"supervisor_workers\":{}}",
+        "{\"supervisor_workers\":[1,null,{}],\"front_status\":{\"backends\":[[],{}],\"websockets\":[[],{}]}}"};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
         assert_non_null(strstr(render(odd[i]), "bulkhead"));
 }
