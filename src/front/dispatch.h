@@ -34,7 +34,8 @@ struct dispatch_events {
     /* After DISPATCH_WAITS: it holds a slot now. Fill in the request and call dispatch_run, or dispatch_leave. */
     void (*on_granted)(struct dispatch *d);
     /* It waited, or ran, for too long: REASON_QUEUE_TIMEOUT, REASON_BACKEND_DOWN or REASON_DEADLINE. No on_end comes any
-     * more. A wait is over (state OUT); work is abandoned, its slot still taken, and on_out comes later. */
+     * more, unless it had come. A wait is over (OUT, or CANCELLED with on_out to come); work is abandoned, and on_out
+     * comes later. */
     void (*on_timeout)(struct dispatch *d, enum reason reason);
     /* The place came back after RUNNING or CANCELLED, and only then. May free or reuse the dispatch. */
     void (*on_out)(struct dispatch *d);
@@ -45,7 +46,9 @@ struct dispatch {
     const struct dispatch_events *events;
     struct backend *backend;
     enum dispatch_state state;
-    bool has_ended; /* the executor has said all: the door sets it in on_end (dispatch_note_end) */
+    bool has_ended;   /* the executor has said all: dispatch_note_end */
+    bool is_done;     /* the work has ended and the slot is back; on_out has come, or comes when is_expiring ends */
+    bool is_expiring; /* on_timeout is on the stack */
     struct gate_ticket ticket;
     struct deadline deadline;
 };

@@ -14,10 +14,6 @@
 #include "front/generation.h"
 #include "front/route.h"
 
-static struct str str_of_iovec(h2o_iovec_t v)
-{
-    return (struct str){v.base, v.len};
-}
 
 static const char *protocol_name(int version)
 {
@@ -76,7 +72,7 @@ void exchange_log_answer(const struct arrival *a, enum reason reason, int status
 void exchange_log_end(const struct exchange *ex, int status)
 {
     const struct arrival *a = &ex->a;
-    const struct call *call = &ex->call;
+    const struct call *call = &ex->d.call;
     struct front_thread *thread = a->door->thread;
     if (a->route->backend != NULL)
         atomic_fetch_add_explicit(&a->route->backend->outcomes[ex->reason], 1, memory_order_relaxed);

@@ -38,8 +38,9 @@ FRONT_PURE_SOURCES = \
 # the HTTP door: exchange, router, generation, sending, error pages, files, status, access log
 FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/admin.c \
+  src/front/arrival.c \
   src/front/departure.c src/front/departure.h \
-  src/front/dispatch.h \
+  src/front/dispatch.c src/front/dispatch.h \
   src/front/door.c src/front/door.h \
   src/front/exchange.c src/front/exchange.h src/front/exchange_private.h \
   src/front/exchange_log.c \

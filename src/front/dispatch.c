@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dispatch: see dispatch.h. The file reads in the order of a call: enter, granted, run, done; then what cuts it short.
+ *
+ * A time-out first abandons the work, so that the executor knows why, and then tells the door, which answers. The work
+ * may end within the first and the door may leave within the second: `is_expiring` keeps on_out for the end.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "front/dispatch.h"
+#include "front/generation.h"
+
+static void on_deadline(struct deadline *deadline);
+
+static int64_t later(int64_t from_us, int64_t by_us)
+{
+    return by_us == CLOCK_NEVER ? CLOCK_NEVER : from_us + by_us;
+}
+
+static void arm(struct dispatch *d, int64_t at_us)
+{
+    struct heap *heap = &d->call.loop->deadlines;
+    if (at_us == CLOCK_NEVER)
+        heap_disarm(heap, &d->deadline);
+    else
+        heap_arm(heap, &d->deadline, at_us);
+}
+
+static struct dispatch *dispatch_of_ticket(struct gate_ticket *ticket)
+{
+    return (struct dispatch *)((char *)ticket - offsetof(struct dispatch, ticket));
+}
+
+void dispatch_init(struct dispatch *d, struct loop *loop, struct backend *backend, const struct dispatch_events *events)
+{
+    *d = (struct dispatch){.call = {.magic = CALL_MAGIC, .loop = loop, .deadline_us = CLOCK_NEVER},
+                           .events = events,
+                           .backend = backend,
+                           .deadline = {.on_expired = on_deadline}};
+}
+
+/* ---- admission -------------------------------------------------------------------------------------------------- */
+
+static void on_granted(struct gate_ticket *ticket)
+{
+    struct dispatch *d = dispatch_of_ticket(ticket);
+    assert(d->state == DISPATCH_QUEUED);
+    arm(d, CLOCK_NEVER);
+    d->state = DISPATCH_GRANTED;
+    d->call.started_us = clock_us();
+    d->events->on_granted(d);
+}
+
+enum dispatch_verdict dispatch_enter(struct dispatch *d, int64_t queue_until_us)
+{
+    assert(d->state == DISPATCH_OUT);
+    struct call *call = &d->call;
+    if (atomic_load_explicit(&d->backend->is_down, memory_order_relaxed))
+        return DISPATCH_DOWN;
+    call->queued_us = call->received_us;
+    switch (gate_enter(d->backend->gate, &d->ticket, call->loop, on_granted, call->received_us)) {
+    case GATE_ENTERED:
+        d->state = DISPATCH_GRANTED;
+        call->started_us = call->received_us;
+        return DISPATCH_ENTERS;
+    case GATE_WAIT:
+        d->state = DISPATCH_QUEUED;
+        arm(d, queue_until_us);
+        return DISPATCH_WAITS;
+    case GATE_FULL:
+        break;
+    }
+    return DISPATCH_FULL;
+}
+
+/* ---- execution -------------------------------------------------------------------------------------------------- */
+
+void dispatch_run(struct dispatch *d, int64_t timeout_us)
+{
+    assert(d->state == DISPATCH_GRANTED);
+    struct executor *executor = d->backend->executor;
+    d->call.deadline_us = later(d->call.started_us, timeout_us);
+    d->state = DISPATCH_RUNNING;
+    arm(d, d->call.deadline_us);
+    executor->ops->start(executor, &d->call);
+}
+
+void dispatch_resume(struct dispatch *d)
+{
+    if (d->state == DISPATCH_RUNNING && !d->has_ended && !d->is_done)
+        d->backend->executor->ops->resume(d->backend->executor, &d->call);
+}
+
+void dispatch_note_end(struct dispatch *d)
+{
+    d->has_ended = true;
+    d->call.ended_us = clock_us();
+}
+
+static void release(struct dispatch *d)
+{
+    gate_release(d->backend->gate, &d->ticket, d->call.loop->now_us);
+}
+
+static void get_out(struct dispatch *d)
+{
+    d->state = DISPATCH_OUT;
+    d->events->on_out(d);
+}
+
+void dispatch_on_done(struct call *call)
+{
+    struct dispatch *d = dispatch_of(call);
+    assert(d->state == DISPATCH_RUNNING && !d->is_done);
+    arm(d, CLOCK_NEVER);
+    release(d);
+    d->is_done = true;
+    if (!d->is_expiring)
+        get_out(d);
+}
+
+/* ---- what cuts it short ----------------------------------------------------------------------------------------- */
+
+static void abandon(struct dispatch *d, enum executor_why why)
+{
+    if (!d->is_done)
+        d->backend->executor->ops->abandon(d->backend->executor, &d->call, why);
+}
+
+/* on_granted was overtaken by gate_cancel; the gate has passed the slot on */
+static void on_cancelled(struct gate_ticket *ticket)
+{
+    struct dispatch *d = dispatch_of_ticket(ticket);
+    assert(d->state == DISPATCH_CANCELLED);
+    get_out(d);
+}
+
+static void leave_queue(struct dispatch *d)
+{
+    arm(d, CLOCK_NEVER);
+    d->state = DISPATCH_CANCELLED;
+    if (gate_cancel(d->backend->gate, &d->ticket, d->call.loop->now_us, on_cancelled))
+        d->state = DISPATCH_OUT;
+}
+
+void dispatch_leave(struct dispatch *d)
+{
+    switch (d->state) {
+    case DISPATCH_QUEUED:
+        leave_queue(d);
+        return;
+    case DISPATCH_GRANTED:
+        release(d);
+        d->state = DISPATCH_OUT;
+        return;
+    case DISPATCH_RUNNING:
+        abandon(d, EXECUTOR_CLIENT_LEFT);
+        return;
+    case DISPATCH_OUT:
+    case DISPATCH_CANCELLED:
+        return;
+    }
+}
+
+static void on_queue_timeout(struct dispatch *d)
+{
+    bool is_down = atomic_load_explicit(&d->backend->is_down, memory_order_relaxed);
+    leave_queue(d);
+    d->events->on_timeout(d, is_down ? REASON_BACKEND_DOWN : REASON_QUEUE_TIMEOUT);
+}
+
+static void on_timeout(struct dispatch *d)
+{
+    d->is_expiring = true;
+    abandon(d, EXECUTOR_DEADLINE);
+    d->events->on_timeout(d, REASON_DEADLINE);
+    d->is_expiring = false;
+    if (d->is_done)
+        get_out(d);
+}
+
+static void on_deadline(struct deadline *deadline)
+{
+    struct dispatch *d = (struct dispatch *)((char *)deadline - offsetof(struct dispatch, deadline));
+    if (d->state == DISPATCH_QUEUED)
+        on_queue_timeout(d);
+    else
+        on_timeout(d);
+}
