@@ -80,7 +80,7 @@ struct conf_backend {
         idle_timeout;   /* towards proxy upstreams and workers; first_byte: -1 none */
     int64_t keep_alive; /* idle time after which a kept upstream connection is not used again */
     enum conf_on_abandon on_abandon;
-    unsigned bridges; /* bridged WebSockets and tunnels at once, on one worker or proxied server; default 1000 */
+    unsigned bridges;      /* bridged WebSockets and tunnels at once, on one worker or proxied server; default 1000 */
     int nice;              /* default by measurement */
     const char *directory; /* working directory of the child */
     struct conf_pair *environment;
@@ -167,7 +167,7 @@ struct conf_route {
     struct {
         const char *root;
         const char *index;
-    } files; /* path below root = request path less path_prefix */
+    } files;                         /* path below root = request path less path_prefix */
     struct conf_websocket websocket; /* with a backend only */
     /* overrides; -1: the backend's or the general value */
     int64_t timeout, queue_timeout, max_body;

@@ -90,14 +90,21 @@ static const struct kind_word backend_words[] = {{KEYS_LOOP, "run \"loop\""},
                                                  {KEYS_CGI, "cgi"},
                                                  {KEYS_PROXY, "proxy"},
                                                  {KEYS_FASTCGI, "protocol \"fastcgi\""},
+                                                 {KEYS_HTTP, "proxy or protocol \"http\""},
                                                  {0, NULL}};
-static const struct kind_word route_words[] = {{KEYS_BACKEND, "backend"},
+static const struct kind_word route_words[] = {{KEYS_REQUESTS, "ordinary requests (not WebSocket messages)"},
+                                               {KEYS_BACKEND, "backend"},
                                                {KEYS_RESPOND, "respond"},
                                                {KEYS_REDIRECT, "redirect"},
                                                {KEYS_FILES, "files"},
                                                {0, NULL}};
 static const struct kind_word listener_words[] = {
     {KEYS_TCP, "a TCP address"}, {KEYS_UNIX, "a Unix socket"}, {KEYS_SYSTEMD, "systemd"}, {0, NULL}};
+
+static const struct kind_word websocket_words[] = {{KEYS_MESSAGES, "mode \"messages\""},
+                                                   {KEYS_BRIDGE, "mode \"bridge\""},
+                                                   {KEYS_TUNNEL, "mode \"tunnel\""},
+                                                   {0, NULL}};
 
 /* "workers or threads", of the group in which the key does not fit */
 static void append_words(struct buf *out, const struct kind_word *words, unsigned bits)
@@ -236,6 +243,36 @@ static void check_route_redirect(const struct check *c, const struct conf_route 
         problems_error(c->problems, status, "must be 301, 302, 303, 307 or 308 (is %d)", value);
 }
 
+/* A bridge or tunnel passes on a handshake, and then a connection: not a call. */
+static void check_websocket_backend(const struct check *c, const struct conf_route *route, const struct node *node,
+                                    struct node *mode)
+{
+    const struct node *name = conf_check_good(node, "backend");
+    if (name == NULL || route->websocket.mode == CONF_WEBSOCKET_MESSAGES)
+        return;
+    const struct conf_backend *backend = &c->conf->backends[route->backend];
+    if ((keys_backend.kind(backend) & KEYS_HTTP) == 0)
+        problems_error(c->problems, mode,
+                       "%s needs a backend that speaks HTTP itself, proxy or a command with protocol \"http\" (\"%s\" "
+                       "has %s); choose \"messages\", which makes each message a call",
+                       node_describe(mode, c->problems->region), backend->name,
+                       backend->what == CONF_WHAT_COMMAND ? "protocol \"fastcgi\""
+                                                          : keys_backend.one_of[backend->what]);
+}
+
+static void check_route_websocket(const struct check *c, const struct conf_route *route, const struct node *node)
+{
+    struct node *websocket = conf_check_good(node, "websocket");
+    if (websocket == NULL || route->websocket.mode == CONF_WEBSOCKET_NONE)
+        return;
+    struct node *mode = websocket;
+    if (websocket->kind == NODE_OBJECT) {
+        check_fits(c, &keys_websocket, websocket, &route->websocket, websocket_words);
+        mode = node_member(websocket, "mode");
+    }
+    check_websocket_backend(c, route, node, mode);
+}
+
 static void check_each_route(const struct check *c)
 {
     struct node *node = conf_check_first(c, "routes");
@@ -247,6 +284,7 @@ static void check_each_route(const struct check *c)
             check_fits(c, &keys_route, node, route, route_words);
         check_at_most_one(c, &keys_route, node);
         check_route_redirect(c, route, node);
+        check_route_websocket(c, route, node);
     }
 }
 

@@ -134,6 +134,27 @@ static void check_strip_prefix(const struct check *c, const struct conf_route *r
         problems_warning(c->problems, strip, "never happens: no path that this route matches begins with it");
 }
 
+static bool takes_method(const struct conf_route *route, const char *method)
+{
+    for (size_t i = 0; i < route->nmethods; i++)
+        if (strcmp(route->methods[i], method) == 0)
+            return true;
+    return route->nmethods == 0;
+}
+
+static void check_websocket(const struct check *c, const struct conf_route *route, const struct node *node)
+{
+    struct node *websocket = conf_check_good(node, "websocket");
+    if (websocket == NULL)
+        return;
+    if (!takes_method(route, "GET"))
+        problems_warning(c->problems, websocket,
+                         "never happens: a handshake is a GET request, and methods has no \"GET\"; add it");
+    struct node *reconnect_timeout = conf_check_good(websocket, "reconnect_timeout");
+    if (reconnect_timeout != NULL && !route->websocket.reconnect)
+        problems_warning(c->problems, reconnect_timeout, "has no effect without \"reconnect\": true");
+}
+
 static void check_warn_after(const struct check *c, const struct conf_backend *backend, const struct node *node)
 {
     struct node *warn_after = conf_check_good(node, "warn_after");
@@ -159,8 +180,10 @@ void conf_check_unused(const struct check *c)
     check_reachable(c);
     check_backends_used(c);
     const struct node *node = conf_check_first(c, "routes");
-    for (size_t i = 0; i < c->conf->nroutes && node != NULL; i++, node = node->next)
+    for (size_t i = 0; i < c->conf->nroutes && node != NULL; i++, node = node->next) {
         check_strip_prefix(c, &c->conf->routes[i], node);
+        check_websocket(c, &c->conf->routes[i], node);
+    }
     node = conf_check_first(c, "backends");
     for (size_t i = 0; i < c->conf->nbackends && node != NULL; i++, node = node->next)
         check_warn_after(c, &c->conf->backends[i], node);

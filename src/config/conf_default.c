@@ -20,6 +20,7 @@
 
 #define SOCKET_NAME "control.sock"
 #define WARN_AFTER  (5 * UNITS_S)
+#define TUNNEL_IDLE (5 * UNITS_M)
 #define QUEUE_MAX   ((unsigned)keys_find(&keys_backend, "queue")->max)
 
 /* an absolute file name in the environment; of a list separated by ':' the first */
@@ -110,6 +111,15 @@ static enum conf_route_action action_of(const struct node *node)
     return CONF_ROUTE_BACKEND;
 }
 
+/* "none" means none where it stands */
+static void default_websocket(struct conf_websocket *websocket, const struct node *route)
+{
+    const struct node *node = route->kind == NODE_OBJECT ? node_member(route, "websocket") : NULL;
+    bool is_given = node != NULL && node->kind == NODE_OBJECT && node_member(node, "idle_timeout") != NULL;
+    if (websocket->mode == CONF_WEBSOCKET_TUNNEL && !is_given)
+        websocket->idle_timeout = TUNNEL_IDLE;
+}
+
 /* most routes are in the file of the one before */
 static void note_file(struct conf *conf, size_t i, const char *name, struct region *region)
 {
@@ -138,6 +148,7 @@ void conf_default(struct conf *conf, struct node *root, struct region *region)
     const struct node *node = conf->nroutes == 0 ? NULL : node_member(root, "routes")->first;
     for (size_t i = 0; i < conf->nroutes && node != NULL; i++, node = node->next) {
         conf->routes[i].action = action_of(node);
+        default_websocket(&conf->routes[i].websocket, node);
         conf->routes[i].line = source_line(node->source, node->at);
         note_file(conf, i, node->source->name, region);
         default_name(&conf->routes[i], region);

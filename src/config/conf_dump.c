@@ -100,7 +100,7 @@ static json_t *dump_mode(const struct item *item)
 
 static json_t *dump_word(const struct item *item)
 {
-    return json_string(item->key->words[*(const int *)place(item)]);
+    return json_string(item->key->words[*(const int *)place(item) - item->key->min]);
 }
 
 static json_t *dump_string(const struct item *item)

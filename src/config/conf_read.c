@@ -187,7 +187,8 @@ static void read_word(const struct item *item)
 {
     for (int i = 0; item->node->kind == NODE_STRING && item->key->words[i] != NULL; i++)
         if (strcmp(item->key->words[i], item->node->string) == 0) {
-            memcpy(place(item), &i, sizeof(i));
+            int value = i + (int)item->key->min;
+            memcpy(place(item), &value, sizeof(value));
             return;
         }
     report_word(item);

@@ -115,6 +115,47 @@ const char *grammar_field_name(struct region *region, char *text)
     return lexis_is_token(str_of(text)) ? NULL : "must be the name of an HTTP field, as in \"x-name\"";
 }
 
+const char *grammar_token(struct region *region, char *text)
+{
+    return lexis_is_token(str_of(text)) ? NULL : "must be the name of a subprotocol, as in \"chat\"";
+}
+
+/* the digits behind ':', as a browser writes them: it leaves out the port that the scheme stands for */
+static bool is_origin_port(const char *text, const char *own_port)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits >= 1 && digits <= 5 && text[digits] == '\0' && text[0] != '0' && strtol(text, NULL, 10) <= 65535 &&
+           strcmp(text, own_port) != 0;
+}
+
+static bool is_origin_authority(struct region *region, const char *authority, const char *own_port)
+{
+    const char *host_end = authority[0] == '[' ? strchr(authority, ']') : NULL;
+    const char *colon = strchr(host_end != NULL ? host_end : authority, ':');
+    size_t host_len = colon == NULL ? strlen(authority) : (size_t)(colon - authority);
+    const char *host = region_strdup(region, (struct str){(char *)authority, host_len});
+    return (is_domain(host) || is_bracketed_ipv6(host)) && (colon == NULL || is_origin_port(colon + 1, own_port));
+}
+
+const char *grammar_origin(struct region *region, char *text)
+{
+    static const char form[] = "must be an origin as browsers send it: \"https://example.org\", followed by \":port\" "
+                               "where that is not the scheme's own, or \"null\"";
+    lower(text);
+    if (strcmp(text, "null") == 0)
+        return NULL;
+    if (strcmp(text, "*") == 0)
+        return "must be an origin; without this key any may connect";
+    const char *colon = strstr(text, "://");
+    if (colon == NULL || colon == text || !isalpha((unsigned char)text[0]) ||
+        strspn(text, NAME_CHARACTERS "+-.") != (size_t)(colon - text))
+        return form;
+    if (strncmp(text, "ws:", 3) == 0 || strncmp(text, "wss:", 4) == 0)
+        return "must be the origin of a page, which begins with \"http://\" or \"https://\"";
+    const char *own_port = strncmp(text, "http:", 5) == 0 ? "80" : strncmp(text, "https:", 6) == 0 ? "443" : "";
+    return is_origin_authority(region, colon + 3, own_port) ? NULL : form;
+}
+
 const char *grammar_match_name(struct region *region, char *text)
 {
     lower(text);

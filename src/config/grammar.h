@@ -17,6 +17,8 @@ const char *grammar_method(struct region *region, char *text);          /* → u
 const char *grammar_path(struct region *region, char *text);            /* begins with '/' */
 const char *grammar_regex(struct region *region, char *text);           /* compiles */
 const char *grammar_field_name(struct region *region, char *text);      /* a token */
+const char *grammar_token(struct region *region, char *text);           /* a token, of a subprotocol */
+const char *grammar_origin(struct region *region, char *text);          /* as RFC 6454 §6.2 writes it → lower case */
 const char *grammar_match_name(struct region *region, char *text);      /* → lower case */
 const char *grammar_rule_name(struct region *region, char *text);       /* one that a header rule may touch */
 const char *grammar_field_value(struct region *region, char *text);     /* no control characters */

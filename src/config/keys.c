@@ -27,6 +27,9 @@ static const char *const backend_one_of[] = {"command", "module", "cgi", "proxy"
 static const char *const route_one_of[] = {"backend", "respond", "redirect", "files", NULL}; /* conf_route_action */
 static const char *const route_at_most_one[] = {"path", "path_prefix", "path_regex", NULL};
 static const char *const access_words[] = {"-", NULL};
+static const char *const websocket_mode_words[] = {"messages", "bridge", "tunnel", NULL};
+static const char *const websocket_format_words[] = {"plain", "events", NULL};
+static const char *const websocket_on_error_words[] = {"message", "close", NULL};
 
 /* ---- listeners -------------------------------------------------------------------------------------------------- */
 
@@ -269,6 +272,10 @@ static const struct key backend_keys[] = {
      .fits = KEYS_WORKERS, .reload = KEY_LIVE,
      .help = "What becomes of a running call whose client has left: it finishes, or its worker is killed and replaced. "
              "Its slot is free when the work has ended, not before."},
+    {"bridges", KEY_UNSIGNED, AT(conf_backend, bridges), BETWEEN(1, 100000), .fallback = "1000", .fits = KEYS_HTTP,
+     .reload = KEY_LIVE,
+     .help = "Bridged WebSockets and tunnels (see websocket of a route) at once on one worker or proxied server. They "
+             "take no slot of a call."},
     {"nice", KEY_INT, AT(conf_backend, nice), BETWEEN(-20, 19), .fallback = "10", .fits = CHILD,
      .reload = KEY_RESTART_BACKEND,
      .help = "CPU priority of the processes below that of the front: a higher number is a lower priority."},
@@ -292,8 +299,9 @@ static unsigned backend_kind(const void *object)
 {
     const struct conf_backend *backend = object;
     unsigned kind = KEYS_LOOP << backend->run | KEYS_COMMAND << backend->what;
-    return backend->what == CONF_WHAT_COMMAND && backend->protocol == CONF_PROTOCOL_FASTCGI ? kind | KEYS_FASTCGI
-                                                                                            : kind;
+    if (backend->what == CONF_WHAT_COMMAND)
+        kind |= backend->protocol == CONF_PROTOCOL_FASTCGI ? KEYS_FASTCGI : KEYS_HTTP;
+    return backend->what == CONF_WHAT_PROXY ? kind | KEYS_HTTP : kind;
 }
 
 const struct key_object keys_backend = {
@@ -383,6 +391,99 @@ const struct key_object keys_header_rules = {
     .size = sizeof(struct conf_header_rules),
 };
 
+#define ANY_WEBSOCKET (KEYS_MESSAGES | KEYS_BRIDGE | KEYS_TUNNEL)
+#define FRAMED        (KEYS_MESSAGES | KEYS_BRIDGE)
+
+static const struct key websocket_keys[] = {
+    {"mode", KEY_WORD, AT(conf_websocket, mode), BETWEEN(CONF_WEBSOCKET_MESSAGES, CONF_WEBSOCKET_TUNNEL),
+     .words = websocket_mode_words, .flags = KEY_REQUIRED, .fits = ANY_WEBSOCKET, .example = "\"messages\"",
+     .reload = KEY_LIVE,
+     .help =
+         "\"messages\": each message is a call of the backend, and its answer a message; whatever is no handshake is "
+         "answered with 426. \"bridge\": the backend speaks WebSocket itself, and messages pass between it and the "
+         "client. \"tunnel\": the backend upgrades the connection, to any protocol, and bytes pass. A request that "
+         "is no handshake is an ordinary one to a bridge or a tunnel."},
+    {"format", KEY_WORD, AT(conf_websocket, format), .words = websocket_format_words, .fallback = "\"plain\"",
+     .fits = KEYS_MESSAGES, .reload = KEY_LIVE,
+     .help = "\"plain\": the body of a call is the message. \"events\": it is application/websocket-events, and the "
+             "backend hears of the opening and the end of each connection as well."},
+    {"on_error", KEY_WORD, AT(conf_websocket, on_error), .words = websocket_on_error_words, .fallback = "\"message\"",
+     .fits = KEYS_MESSAGES, .reload = KEY_LIVE,
+     .help = "What the client gets for a message whose call was refused or failed: a message, {\"error\": {…}}, or the "
+             "end of the connection with the close code that says the same."},
+    {"in_flight", KEY_UNSIGNED, AT(conf_websocket, in_flight), BETWEEN(1, 64), .fallback = "1", .fits = KEYS_MESSAGES,
+     .reload = KEY_LIVE,
+     .help = "Calls of one connection at once. The answers go out in the order of the messages all the same."},
+    {"origins", KEY_STRINGS, MANY(conf_websocket, origins, norigins), BETWEEN(1, 1024), .flags = KEY_ONE_OK,
+     .grammar = grammar_origin, .fits = ANY_WEBSOCKET, .computed = "any", .example = "[\"https://www.example.org\"]",
+     .reload = KEY_LIVE,
+     .help = "The pages that may connect, by their origins as browsers send them; \"null\" is the origin of local "
+             "files. Any other: 403 origin-not-allowed. A client that sends no Origin is no browser and may connect."},
+    {"protocols", KEY_STRINGS, MANY(conf_websocket, protocols, nprotocols), BETWEEN(1, 64), .flags = KEY_ONE_OK,
+     .grammar = grammar_token, .fits = KEYS_MESSAGES, .example = "[\"chat.v2\", \"chat\"]", .reload = KEY_LIVE,
+     .help =
+         "The subprotocols that are spoken here, the most wanted first: of these, the first that the client offers is "
+         "chosen, or none."},
+    {"ping_interval", KEY_DURATION, AT(conf_websocket, ping_interval), BETWEEN(100 * UNITS_MS, UNITS_D),
+     .flags = KEY_NONE_OK, .fallback = "\"20s\"", .fits = FRAMED, .reload = KEY_LIVE,
+     .help = "Silence after which the client (and the backend of a bridge) is pinged."},
+    {"pong_timeout", KEY_DURATION, AT(conf_websocket, pong_timeout), BETWEEN(100 * UNITS_MS, UNITS_D),
+     .fallback = "\"20s\"", .fits = FRAMED, .reload = KEY_LIVE,
+     .help = "Silence after a ping that means that the peer is lost."},
+    {"idle_timeout", KEY_DURATION, AT(conf_websocket, idle_timeout), BETWEEN(100 * UNITS_MS, UNITS_D),
+     .flags = KEY_NONE_OK, .fits = ANY_WEBSOCKET, .computed = "\"none\", and 5m for a tunnel", .example = "\"5m\"",
+     .reload = KEY_LIVE,
+     .help = "How long a connection may be without a message either way (a tunnel: without a byte); pings do not "
+             "count. Past it: close code 1000."},
+    {"max_message", KEY_SIZE, AT(conf_websocket, max_message), BETWEEN(UNITS_KIB, 64 * UNITS_MIB),
+     .fallback = "\"1MiB\"", .fits = FRAMED, .reload = KEY_LIVE,
+     .help = "The largest message, either way. Past it: close code 1009; an answer: 502 answer-too-large."},
+    {"max_unsent", KEY_SIZE, AT(conf_websocket, max_unsent), BETWEEN(4 * UNITS_KIB, 64 * UNITS_MIB),
+     .fallback = "\"256KiB\"", .fits = ANY_WEBSOCKET, .reload = KEY_LIVE,
+     .help = "What a peer that reads slowly may leave unsent; past it no more is taken for it until half has gone."},
+    {"read_ahead", KEY_SIZE, AT(conf_websocket, read_ahead), BETWEEN(0, 16 * UNITS_MIB), .fallback = "\"64KiB\"",
+     .fits = KEYS_MESSAGES, .reload = KEY_LIVE,
+     .help = "Messages that are taken while in_flight calls run, in bytes; past it nothing is read but what is not "
+             "data."},
+    {"max_connections", KEY_UNSIGNED, AT(conf_websocket, max_connections), BETWEEN(0, 10000000), .fallback = "0",
+     .fits = ANY_WEBSOCKET, .reload = KEY_LIVE,
+     .help = "WebSockets at once on this route; 0 leaves it to limits.connections. Past it: 503 websockets-full."},
+    {"control_frames", KEY_UNSIGNED, AT(conf_websocket, control_frames), BETWEEN(1, 1000000), .fallback = "10",
+     .fits = FRAMED, .reload = KEY_LIVE,
+     .help = "Pings and pongs that may come in a second, ten seconds' worth of them at once. Past it: close code "
+             "1008."},
+    {"log_messages", KEY_BOOL, AT(conf_websocket, log_messages), .fallback = "false", .fits = KEYS_MESSAGES,
+     .reload = KEY_LIVE, .help = "Whether the access log has a line for each message as it has for each request."},
+    {"reconnect", KEY_BOOL, AT(conf_websocket, reconnect), .fallback = "false", .fits = KEYS_BRIDGE, .reload = KEY_LIVE,
+     .help = "Whether a bridge whose backend's side broke is connected anew, with the same handshake, while the client "
+             "stays; without, the client is told: close code 1012. The backend has to cope with a client that it has "
+             "not seen from the beginning."},
+    {"reconnect_timeout", KEY_DURATION, AT(conf_websocket, reconnect_timeout), BETWEEN(100 * UNITS_MS, UNITS_H),
+     .fallback = "\"10s\"", .fits = KEYS_BRIDGE, .reload = KEY_LIVE,
+     .help = "Time for that. Past it: close code 1012."},
+};
+
+static unsigned websocket_kind(const void *object)
+{
+    static const unsigned kinds[CONF_WEBSOCKET_MODE_COUNT] = {
+        [CONF_WEBSOCKET_MESSAGES] = KEYS_MESSAGES,
+        [CONF_WEBSOCKET_BRIDGE] = KEYS_BRIDGE,
+        [CONF_WEBSOCKET_TUNNEL] = KEYS_TUNNEL,
+    };
+    const struct conf_websocket *websocket = object;
+    return kinds[websocket->mode];
+}
+
+const struct key_object keys_websocket = {
+    .name = "websocket",
+    .title = "What becomes of WebSocket handshakes; a plain string is short for {\"mode\": string}.",
+    .keys = websocket_keys,
+    .nkeys = COUNT(websocket_keys),
+    .size = sizeof(struct conf_websocket),
+    .short_form = "mode",
+    .kind = websocket_kind,
+};
+
 static const struct key route_keys[] = {
     {"name", KEY_STRING, AT(conf_route, name), BETWEEN(1, 128), .grammar = grammar_field_value,
      .computed = "its place, as \"file:line\"", .example = "\"checkout\"", .reload = KEY_LIVE,
@@ -413,14 +514,20 @@ static const struct key route_keys[] = {
      .example = "\"/new/\"", .reload = KEY_LIVE, .help = "A redirection."},
     {"files", KEY_OBJECT, AT(conf_route, files), .object = &keys_files, .fits = KEYS_FILES, .example = "\"/srv/www\"",
      .reload = KEY_LIVE, .help = "Files of a directory."},
+    {"websocket", KEY_OBJECT, AT(conf_route, websocket), .object = &keys_websocket, .fits = KEYS_BACKEND,
+     .example = "\"messages\"", .reload = KEY_LIVE,
+     .help = "Takes WebSocket connections, which outlive whatever the backend is doing: pings are answered here."},
     {"timeout", KEY_DURATION, AT(conf_route, timeout), BETWEEN(UNITS_MS, UNITS_D), .computed = "the backend's",
-     .example = "\"10s\"", .fits = KEYS_BACKEND, .reload = KEY_LIVE, .help = "How long a call may run."},
+     .example = "\"10s\"", .fits = KEYS_BACKEND, .reload = KEY_LIVE,
+     .help = "How long a call may run, be it a request or a WebSocket message."},
     {"queue_timeout", KEY_DURATION, AT(conf_route, queue_timeout), BETWEEN(UNITS_MS, UNITS_H),
      .computed = "the backend's", .example = "\"1s\"", .fits = KEYS_BACKEND, .reload = KEY_LIVE,
      .help = "How long a call may wait."},
     {"max_body", KEY_SIZE, AT(conf_route, max_body), BETWEEN(0, 64 * UNITS_GIB), .computed = "limits.max_body",
-     .example = "\"64KiB\"", .reload = KEY_LIVE, .help = "The largest body of a request. Past it: 413."},
-    {"buffer", KEY_BOOL, AT(conf_route, buffer), .fallback = "true", .fits = KEYS_BACKEND, .reload = KEY_LIVE,
+     .example = "\"64KiB\"", .fits = KEYS_REQUESTS, .reload = KEY_LIVE,
+     .help = "The largest body of a request. Past it: 413. What bounds WebSocket messages is websocket.max_message."},
+    {"buffer", KEY_BOOL, AT(conf_route, buffer), .fallback = "true", .fits = KEYS_REQUESTS | KEYS_BACKEND,
+     .reload = KEY_LIVE,
      .help = "Whether the backend's answer is taken as fast as it comes and held for the client. With false it streams "
              "(server-sent events, long downloads), and a slow client holds a slot."},
     {"strip_prefix", KEY_STRING, AT(conf_route, strip_prefix), BETWEEN(1, 8 * UNITS_KIB), .grammar = grammar_path,
@@ -437,7 +544,8 @@ static const struct key route_keys[] = {
 static unsigned route_kind(const void *object)
 {
     const struct conf_route *route = object;
-    return KEYS_BACKEND << route->action;
+    unsigned kind = KEYS_BACKEND << route->action;
+    return route->websocket.mode == CONF_WEBSOCKET_MESSAGES ? kind : kind | KEYS_REQUESTS;
 }
 
 const struct key_object keys_route = {

@@ -21,7 +21,7 @@ enum key_type {
     KEY_DURATION,  /* int64_t, µs */
     KEY_SIZE,      /* int64_t, bytes */
     KEY_MODE,      /* unsigned: file mode, octal in a string */
-    KEY_WORD,      /* int or enum: index into `words` */
+    KEY_WORD,      /* int or enum: index into `words`, plus `min` */
     KEY_STRING,    /* const char * */
     KEY_FILE,      /* const char *: a file name, made absolute */
     KEY_STRINGS,   /* const char **, NULL-terminated, and a count: a list, or one string where flagged */
@@ -55,7 +55,7 @@ struct key {
     const char *name;
     enum key_type type;
     size_t offset, count_offset;
-    int64_t min, max;     /* of numbers; of a string's bytes; of a list's members. max 0: as the type says */
+    int64_t min, max;     /* of numbers and words; of a string's bytes; of a list's members. max 0: as the type says */
     const char *fallback; /* the default, as JSON; NULL: none, or computed */
     const char *computed; /* a default that depends on something, in words */
     const char *example;  /* JSON, for the sample when there is no default */
@@ -82,7 +82,7 @@ struct key_object {
     const char *const *at_most_one;       /* keys of which at most one is there */
 };
 
-/* The kinds of a backend and of a route action, for `fits` */
+/* The kinds of a backend, a route, a listener and a WebSocket, for `fits` */
 #define KEYS_LOOP     0x001u
 #define KEYS_THREADS  0x002u
 #define KEYS_WORKERS  0x004u
@@ -91,6 +91,8 @@ struct key_object {
 #define KEYS_CGI      0x040u
 #define KEYS_PROXY    0x080u
 #define KEYS_FASTCGI  0x100u
+#define KEYS_HTTP     0x200u /* what it runs speaks HTTP itself */
+#define KEYS_REQUESTS 0x001u /* a route that takes more than WebSocket handshakes */
 #define KEYS_BACKEND  0x010u
 #define KEYS_RESPOND  0x020u
 #define KEYS_REDIRECT 0x040u
@@ -98,10 +100,13 @@ struct key_object {
 #define KEYS_TCP      0x010u
 #define KEYS_UNIX     0x020u
 #define KEYS_SYSTEMD  0x040u
+#define KEYS_MESSAGES 0x010u
+#define KEYS_BRIDGE   0x020u
+#define KEYS_TUNNEL   0x040u
 
 extern const struct key_object keys_root;
 extern const struct key_object keys_listener, keys_certificate, keys_log, keys_access, keys_limits, keys_backend,
-    keys_route, keys_respond, keys_redirect, keys_files, keys_header_rules;
+    keys_route, keys_respond, keys_redirect, keys_files, keys_header_rules, keys_websocket;
 
 const struct key *keys_find(const struct key_object *object, const char *name);
 /* Bits come in two groups, low four and the rest; a key fits when in each group it names none or one that is there. */

@@ -47,6 +47,8 @@ GOOD = [
     changed("routes", 0, value={"files": {"root": "/x", "index": "i"}}),
     changed("routes", 0, "headers", value={"x": True, "y": "z"}),
     changed("routes", 0, "methods", value="GET"),
+    changed("routes", 0, "websocket", value="bridge"),
+    changed("routes", 0, "websocket", value={"mode": "messages", "origins": "null", "idle_timeout": "none"}),
 ]
 BAD = [
     {},
@@ -71,6 +73,9 @@ BAD = [
     changed("routes", 0, value={"path": "/"}),
     changed("routes", 0, value={"respond": {"status": 99}}),
     changed("routes", 0, "headers", value={"x": False}),
+    changed("routes", 0, "websocket", value="brige"),
+    changed("routes", 0, "websocket", value={"in_flight": 2}),
+    changed("routes", 0, "websocket", value={"mode": "messages", "in_flight": 65}),
 ]
 
 

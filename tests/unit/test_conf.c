@@ -154,6 +154,8 @@ static void test_defaults(void **state)
     assert_string_equal(b->options_json, "{}");
     assert_int_equal(c->limit, 100);
     assert_int_equal(c->queue, 1000);
+    assert_int_equal(c->bridges, 1000);
+    assert_int_equal(conf->routes[0].websocket.mode, CONF_WEBSOCKET_NONE);
     assert_int_equal(conf->routes[0].timeout, -1);
     assert_int_equal(conf->routes[0].max_body, -1);
     assert_true(conf->routes[0].buffer);
@@ -198,6 +200,78 @@ static void test_routes(void **state)
     assert_string_equal(r[3].respond.content_type, "text/plain; charset=utf-8");
     assert_string_equal(r[3].response_headers.set[0].value, "");
     assert_string_equal(r[3].response_headers.remove[0], "b");
+    conf_free(&conf);
+}
+
+static void test_a_websocket_has_the_defaults_of_its_mode(void **state)
+{
+    struct conf *conf =
+        parse(HOME "\"backends\": {\"a\": {\"run\": \"loop\", \"proxy\": \"127.0.0.1:1\", \"bridges\": 7}}, "
+                   "\"routes\": [{\"path\": \"/m\", \"websocket\": \"messages\", \"backend\": \"a\"}, {\"path\": "
+                   "\"/b\", \"websocket\": {\"mode\": \"bridge\"}, \"backend\": \"a\", \"max_body\": 5}, {\"path\": "
+                   "\"/t\", \"websocket\": \"tunnel\", \"backend\": \"a\"}, {\"path\": \"/u\", \"websocket\": "
+                   "{\"mode\": \"tunnel\", \"idle_timeout\": \"none\"}, \"backend\": \"a\"}]}");
+    const struct conf_websocket *messages = &conf->routes[0].websocket, *bridge = &conf->routes[1].websocket;
+    assert_int_equal(conf->backends[0].bridges, 7);
+    assert_int_equal(messages->mode, CONF_WEBSOCKET_MESSAGES);
+    assert_int_equal(messages->format, CONF_WEBSOCKET_PLAIN);
+    assert_int_equal(messages->on_error, CONF_WEBSOCKET_SAY);
+    assert_int_equal(messages->in_flight, 1);
+    assert_int_equal(messages->norigins, 0);
+    assert_int_equal(messages->nprotocols, 0);
+    assert_int_equal(messages->ping_interval, 20000000);
+    assert_int_equal(messages->pong_timeout, 20000000);
+    assert_int_equal(messages->idle_timeout, -1);
+    assert_int_equal(messages->max_message, 1 << 20);
+    assert_int_equal(messages->max_unsent, 256 << 10);
+    assert_int_equal(messages->read_ahead, 64 << 10);
+    assert_int_equal(messages->max_connections, 0);
+    assert_int_equal(messages->control_frames, 10);
+    assert_false(messages->log_messages);
+    assert_int_equal(bridge->mode, CONF_WEBSOCKET_BRIDGE);
+    assert_int_equal(bridge->idle_timeout, -1);
+    assert_false(bridge->reconnect);
+    assert_int_equal(bridge->reconnect_timeout, 10000000);
+    assert_int_equal(conf->routes[2].websocket.mode, CONF_WEBSOCKET_TUNNEL);
+    assert_int_equal(conf->routes[2].websocket.idle_timeout, 300000000);
+    assert_int_equal(conf->routes[3].websocket.idle_timeout, -1);
+    conf_free(&conf);
+}
+
+static void test_a_websocket_with_every_key(void **state)
+{
+    struct conf *conf =
+        parse(HOME "\"backends\": {\"a\": {\"run\": \"loop\", \"proxy\": \"127.0.0.1:1\"}}, \"routes\": [{\"path\": "
+                   "\"/m\", \"backend\": \"a\", \"websocket\": {\"mode\": \"messages\", \"format\": \"events\", "
+                   "\"on_error\": \"close\", \"in_flight\": 64, \"origins\": [\"HTTPS://Example.org\", "
+                   "\"http://[::1]:8080\", \"null\"], \"protocols\": [\"a.v2\", \"A\"], \"ping_interval\": \"none\", "
+                   "\"pong_timeout\": \"100ms\", \"idle_timeout\": \"1d\", \"max_message\": \"64MiB\", "
+                   "\"max_unsent\": \"4KiB\", \"read_ahead\": 0, \"max_connections\": 5, \"control_frames\": 1, "
+                   "\"log_messages\": true}}, {\"path\": \"/b\", \"backend\": \"a\", \"websocket\": {\"mode\": "
+                   "\"bridge\", \"origins\": \"app://x\", \"reconnect\": true, \"reconnect_timeout\": \"1h\"}}]}");
+    const struct conf_websocket *messages = &conf->routes[0].websocket, *bridge = &conf->routes[1].websocket;
+    assert_int_equal(messages->format, CONF_WEBSOCKET_EVENTS);
+    assert_int_equal(messages->on_error, CONF_WEBSOCKET_CLOSE);
+    assert_int_equal(messages->in_flight, 64);
+    assert_int_equal(messages->norigins, 3);
+    assert_string_equal(messages->origins[0], "https://example.org");
+    assert_string_equal(messages->origins[1], "http://[::1]:8080");
+    assert_string_equal(messages->origins[2], "null");
+    assert_int_equal(messages->nprotocols, 2);
+    assert_string_equal(messages->protocols[0], "a.v2");
+    assert_string_equal(messages->protocols[1], "A");
+    assert_int_equal(messages->ping_interval, -1);
+    assert_int_equal(messages->pong_timeout, 100000);
+    assert_int_equal(messages->idle_timeout, INT64_C(86400000000));
+    assert_int_equal(messages->max_message, 64 << 20);
+    assert_int_equal(messages->max_unsent, 4 << 10);
+    assert_int_equal(messages->read_ahead, 0);
+    assert_int_equal(messages->max_connections, 5);
+    assert_int_equal(messages->control_frames, 1);
+    assert_true(messages->log_messages);
+    assert_int_equal(bridge->norigins, 1);
+    assert_true(bridge->reconnect);
+    assert_int_equal(bridge->reconnect_timeout, INT64_C(3600000000));
     conf_free(&conf);
 }
 
@@ -380,6 +454,7 @@ int main(void)
         MESSAGES(units),
         MESSAGES(backends),
         MESSAGES(routes),
+        MESSAGES(websocket),
         MESSAGES(listeners),
         MESSAGES(environment),
         MESSAGES(include),
@@ -391,6 +466,8 @@ int main(void)
         cmocka_unit_test(test_a_text_that_is_too_long),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_a_websocket_has_the_defaults_of_its_mode),
+        cmocka_unit_test(test_a_websocket_with_every_key),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_include_appends_in_order_and_names_are_resolved),

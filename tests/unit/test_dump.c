@@ -67,7 +67,7 @@ static const char *const everything =
     "      \"options\": { \"cost\": 12, \"x\": [1.5, null, { \"y$${\": \"$${z}\" }], \"${k}\": 1 } },\n"
     "    \"cgi\": { \"run\": \"threads\", \"cgi\": \"bin/\", \"root\": \".\", \"queue\": 0 },\n"
     "    \"up\": { \"run\": \"loop\", \"proxy\": [\"127.0.0.1:80\", \"[::1]:80\", \"unix:up.sock\"], \"limit\": 8,\n"
-    "      \"first_byte_timeout\": \"1500ms\", \"max_response_buffer\": 70000 } },\n"
+    "      \"bridges\": 5, \"first_byte_timeout\": \"1500ms\", \"max_response_buffer\": 70000 } },\n"
     "  \"routes\": [ { \"host\": \"A.example\", \"path\": \"/\", \"respond\": { \"body\": \"$${} \\u0001\\u00e9\" } "
     "},\n"
     "    { \"path_regex\": \"^/a$\", \"methods\": \"get\", \"redirect\": { \"status\": 308, \"to\": \"/b$query\" } },\n"
@@ -75,7 +75,13 @@ static const char *const everything =
     "      \"response_headers\": { \"set\": { \"a\": \"\" }, \"add\": { \"b\": \"c\" }, \"remove\": [\"d\"] } },\n"
     "    { \"headers\": { \"X-A\": true, \"x-b\": \"c\" }, \"backend\": \"up\", \"timeout\": \"1h\", \"buffer\": "
     "false,\n"
-    "      \"strip_prefix\": \"/s\", \"request_headers\": { \"set\": { \"host\": \"x\" } } } ] }\n";
+    "      \"strip_prefix\": \"/s\", \"request_headers\": { \"set\": { \"host\": \"x\" } } },\n"
+    "    { \"path\": \"/m\", \"backend\": \"hash\", \"websocket\": { \"mode\": \"messages\", \"format\": \"events\",\n"
+    "      \"origins\": \"null\", \"protocols\": \"chat\", \"ping_interval\": \"none\", \"idle_timeout\": \"1m\" } },\n"
+    "    { \"path\": \"/b\", \"backend\": \"shop\", \"websocket\": \"bridge\", \"max_body\": 7, \"buffer\": false },\n"
+    "    { \"path\": \"/t\", \"backend\": \"up\", \"websocket\": \"tunnel\" },\n"
+    "    { \"path\": \"/u\", \"backend\": \"up\", \"websocket\": { \"mode\": \"tunnel\", \"idle_timeout\": \"none\" } "
+    "} ] }\n";
 
 static void test_everything_is_a_fixed_point(void **state)
 {
@@ -107,6 +113,13 @@ static void test_the_dump_means_the_same(void **state)
     assert_int_equal(conf->limits.head_bytes, 20000);
     assert_int_equal(conf->backends[0].limit, 6);
     assert_int_equal(conf->routes[3].backend, 4);
+    assert_int_equal(conf->routes[3].websocket.mode, CONF_WEBSOCKET_NONE);
+    assert_int_equal(conf->routes[4].websocket.format, CONF_WEBSOCKET_EVENTS);
+    assert_int_equal(conf->routes[4].websocket.ping_interval, -1);
+    assert_int_equal(conf->routes[5].websocket.mode, CONF_WEBSOCKET_BRIDGE);
+    assert_false(conf->routes[5].buffer);
+    assert_int_equal(conf->routes[6].websocket.idle_timeout, 300000000);
+    assert_int_equal(conf->routes[7].websocket.idle_timeout, -1);
     assert_null(strstr(dumped, "conf/test.conf"));
     conf_free(&conf);
     mem_free(&dumped);
@@ -173,6 +186,12 @@ static void test_kinds(void **state)
     assert_true(keys_fits(timeout, KEYS_WORKERS | KEYS_COMMAND));
     assert_true(keys_fits(root, KEYS_WORKERS | KEYS_COMMAND | KEYS_FASTCGI));
     assert_false(keys_fits(root, KEYS_WORKERS | KEYS_COMMAND));
+    const struct key *buffer = keys_find(&keys_route, "buffer"), *reconnect = keys_find(&keys_websocket, "reconnect");
+    assert_true(keys_fits(buffer, KEYS_BACKEND | KEYS_REQUESTS));
+    assert_false(keys_fits(buffer, KEYS_BACKEND));
+    assert_false(keys_fits(buffer, KEYS_FILES | KEYS_REQUESTS));
+    assert_true(keys_fits(reconnect, KEYS_BRIDGE));
+    assert_false(keys_fits(reconnect, KEYS_TUNNEL));
 }
 
 int main(void)
