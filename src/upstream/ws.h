@@ -139,6 +139,9 @@ void ws_abort(struct ws *ws);
 bool ws_is_closing(const struct ws *ws);
 
 /* May a close frame carry this code? RFC 6455 §7.4 and IANA: 1000-1003, 1007-1014, 3000-4999 */
-bool ws_code_is_sendable(unsigned code);
+static inline bool ws_code_is_sendable(unsigned code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+}
 
 #endif
