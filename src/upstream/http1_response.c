@@ -28,8 +28,10 @@ enum state {
 
 /* What one head says about its framing and connection */
 struct framing {
-    bool http_1_0, has_length, has_coding, close, keep_alive;
+    bool http_1_0, has_length, has_coding, close, keep_alive, upgrade;
     int64_t length;
+    struct str protocol;           /* of the Upgrade fields, the last */
+    size_t nprotocols;             /* Upgrade fields */
     struct str naming[NAMING_MAX]; /* values of Connection fields that name others */
     size_t nnaming;
 };
@@ -43,8 +45,9 @@ void http1_response_init(struct http1_response *r, bool is_head, const struct ht
     r->limits = *limits;
     r->line = (struct buf){0};
     r->state = IN_HEAD;
+    r->upgrade = STR_NONE;
     r->head_request = is_head;
-    r->started = false;
+    r->started = r->may_upgrade = false;
     r->interim = 0;
     r->left = 0;
     r->chunked = (struct chunked){0};
@@ -54,6 +57,11 @@ void http1_response_init(struct http1_response *r, bool is_head, const struct ht
 void http1_response_free(struct http1_response *r)
 {
     buf_free(&r->line);
+}
+
+void http1_response_expect_upgrade(struct http1_response *r)
+{
+    r->may_upgrade = true;
 }
 
 bool http1_response_started(const struct http1_response *r)
@@ -154,6 +162,8 @@ static enum progress note_connection(struct http1_response *r, struct str value,
             f->keep_alive = true;
         else
             names = true;
+        if (lexis_word_is(option, STR("upgrade")))
+            f->upgrade = true;
     }
     if (names && f->nnaming == NAMING_MAX)
         return bad(r, "more than 4 Connection fields that name others");
@@ -166,6 +176,12 @@ static enum progress note_connection(struct http1_response *r, struct str value,
 static enum progress note_hop_by_hop(struct http1_response *r, const struct call_field *field, struct framing *f)
 {
     switch (field->name.len) {
+    case 7:
+        if (field->name.base[0] == 'u') {
+            f->protocol = field->value;
+            f->nprotocols++;
+        }
+        return DONE;
     case 10:
         if (field->name.base[0] == 'c')
             return note_connection(r, field->value, f);
@@ -297,7 +313,7 @@ static enum progress take_head(struct http1_response *r, char *bytes, size_t len
         if (p != DONE || r->head.status >= 200)
             return p;
         if (r->head.status == 101)
-            return bad(r, "unexpected upgrade (101)");
+            return r->may_upgrade ? DONE : bad(r, "unexpected upgrade (101)");
         if (++r->interim > r->limits.interim)
             return bad(r, "more interim answers than the limit (limits.response_interim)");
         buf_clear(&r->line);
@@ -339,6 +355,29 @@ static enum http1_event enter_body(struct http1_response *r, const struct framin
     return HTTP1_HEAD;
 }
 
+/* A protocol is a token, or two with a slash (RFC 9110 §7.8); whatever else is in there makes it ambiguous. */
+static bool is_protocol(struct str s)
+{
+    char *slash = memchr(s.base, '/', s.len);
+    size_t name = slash == NULL ? s.len : (size_t)(slash - s.base);
+    return lexis_is_token((struct str){s.base, name}) &&
+           (slash == NULL || lexis_is_token((struct str){slash + 1, s.len - name - 1}));
+}
+
+static enum http1_event enter_upgrade(struct http1_response *r, const struct framing *f)
+{
+    if (f->http_1_0)
+        return fail(r, "upgrade (101) in HTTP/1.0");
+    if (!f->upgrade)
+        return fail(r, "upgrade (101) without \"upgrade\" in Connection");
+    if (f->nprotocols != 1 || !is_protocol(f->protocol))
+        return fail(r, "upgrade (101) without exactly one protocol in Upgrade");
+    r->upgrade = f->protocol;
+    r->head.content_length = 0;
+    r->state = ENDED;
+    return HTTP1_HEAD;
+}
+
 static enum http1_event next_head(struct http1_response *r, char *bytes, size_t len, size_t *used)
 {
     struct framing f;
@@ -350,7 +389,7 @@ static enum http1_event next_head(struct http1_response *r, char *bytes, size_t 
     case DONE:
         break;
     }
-    return enter_body(r, &f);
+    return r->head.status == 101 ? enter_upgrade(r, &f) : enter_body(r, &f);
 }
 
 static enum http1_event next_run(char *bytes, size_t n, size_t *used, struct str *body_r)

@@ -3,7 +3,8 @@
  * http1_response: a strict, incremental parser for a backend's HTTP/1 answer (RFC 9112). Pure: bytes in, events out; no
  * allocation but the head buffer; nothing a backend sends can make it do more than fail. It accepts what RFC 9112 makes
  * unambiguous and nothing else: CRLF line ends, token names, no folding, no NUL or bare CR, Content-Length of digits only and
- * once, Transfer-Encoding exactly "chunked" (any case), never both. Interim answers (1xx but 101) are skipped and counted.
+ * once, Transfer-Encoding exactly "chunked" (any case), never both. Interim answers (1xx but 101) are skipped and counted;
+ * a 101 is an error, unless the request asked for an upgrade (RFC 9110 §7.8) and http1_response_expect_upgrade said so.
  */
 #ifndef BULKHEAD_UPSTREAM_HTTP1_RESPONSE_H
 #define BULKHEAD_UPSTREAM_HTTP1_RESPONSE_H
@@ -35,12 +36,13 @@ struct http1_response {
     bool keep_alive;           /* the connection may be used again after END */
     int64_t keep_alive_s;      /* `timeout` of a Keep-Alive field, -1 when absent */
     const char *error;         /* static text */
+    struct str upgrade;        /* of a 101: what the connection speaks now; valid as long as `head` */
     /* private */
     struct http1_limits limits;
     struct buf line; /* the head so far when it did not come in one piece */
     struct call_field fields[HTTP1_FIELDS_MAX];
     int state;
-    bool head_request, started;
+    bool head_request, started, may_upgrade;
     size_t interim;
     uint64_t left; /* bytes of a body of known length still to come */
     struct chunked chunked;
@@ -50,6 +52,9 @@ struct http1_response {
 /* is_head: the request was HEAD, so no body follows whatever the fields say */
 void http1_response_init(struct http1_response *r, bool is_head, const struct http1_limits *limits);
 void http1_response_free(struct http1_response *r);
+/* From here on a 101 is a final answer without a body, when it is an unambiguous one: HTTP/1.1, `upgrade` among its
+ * Connection options, exactly one Upgrade field with one protocol in it. What is behind its end is not HTTP any more. */
+void http1_response_expect_upgrade(struct http1_response *r);
 /* Consumes from bytes[*used..len) and moves *used. Call until HTTP1_MORE, HTTP1_END or HTTP1_ERROR. */
 enum http1_event http1_response_next(struct http1_response *r, char *bytes, size_t len, size_t *used,
                                      struct str *body_r);

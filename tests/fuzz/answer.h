@@ -31,7 +31,7 @@ static inline void answer_see_head(struct answer *a, const struct call_response 
                                    const struct http1_limits *limits)
 {
     FUZZ_ASSERT(++a->heads == 1 && a->body.len == 0);
-    FUZZ_ASSERT(head->status >= 200 && head->status <= 599);
+    FUZZ_ASSERT((head->status == 101 || head->status >= 200) && head->status <= 599);
     FUZZ_ASSERT(head->nfields <= limits->fields && head->content_length >= -1);
     a->status = head->status;
     a->content_length = head->content_length;
@@ -61,7 +61,7 @@ static inline void answer_see_body(struct answer *a, struct str body, const char
 static inline void answer_check_end(const struct answer *a, bool is_head)
 {
     FUZZ_ASSERT(a->heads == 1);
-    if (is_head || a->status == 204 || a->status == 304)
+    if (is_head || a->status == 101 || a->status == 204 || a->status == 304)
         FUZZ_ASSERT(a->body.len == 0);
     else if (a->content_length != -1)
         FUZZ_ASSERT(a->body.len == (uint64_t)a->content_length);

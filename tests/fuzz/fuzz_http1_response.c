@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * fuzz_http1_response: a backend's HTTP/1 answer. Byte 0: bit 0, the request was HEAD; the rest of it says where the
- * answer is cut. The same bytes in one piece and in many must be understood alike; a body never exceeds what was
+ * fuzz_http1_response: a backend's HTTP/1 answer. Byte 0: bit 0, the request was HEAD; bit 1, it asked for an upgrade;
+ * all of it says where the answer is cut. The same bytes in one piece and in many must be understood alike; a body never exceeds what was
  * promised; views stay inside the input.
  */
 #include "config.h"
@@ -34,10 +34,13 @@ static bool feed(struct http1_response *r, struct answer *a, const uint8_t *data
     return a->last == HTTP1_MORE;
 }
 
-static void run(struct answer *a, bool is_head, const uint8_t *data, size_t size, uint64_t cuts)
+static void run(struct answer *a, uint8_t how, const uint8_t *data, size_t size, uint64_t cuts)
 {
     struct http1_response r;
+    bool is_head = how & 1, may_upgrade = how & 2;
     http1_response_init(&r, is_head, &limits);
+    if (may_upgrade)
+        http1_response_expect_upgrade(&r);
     *a = (struct answer){.last = HTTP1_MORE};
     bool more = true;
     size_t at = 0;
@@ -52,6 +55,8 @@ static void run(struct answer *a, bool is_head, const uint8_t *data, size_t size
     FUZZ_ASSERT(http1_response_started(&r) == (size != 0));
     if (a->last == HTTP1_END)
         answer_check_end(a, is_head);
+    FUZZ_ASSERT((a->status == 101) == (r.upgrade.base != NULL));
+    FUZZ_ASSERT(a->status != 101 || (may_upgrade && a->last == HTTP1_END && !r.keep_alive));
     enum http1_event closed = http1_response_eof(&r);
     FUZZ_ASSERT(closed == HTTP1_END || closed == HTTP1_ERROR);
     FUZZ_ASSERT(a->last != HTTP1_END || closed == HTTP1_END);
@@ -68,12 +73,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct answer whole, pieces, bytes;
-    bool is_head = data[0] & 1;
-    run(&whole, is_head, data + 1, size - 1, 0);
-    run(&pieces, is_head, data + 1, size - 1, 0x100u | data[0]);
+    run(&whole, data[0], data + 1, size - 1, 0);
+    run(&pieces, data[0], data + 1, size - 1, 0x100u | data[0]);
     answer_compare(&whole, &pieces);
     answer_free(&pieces);
-    run(&bytes, is_head, data + 1, size - 1, 0x10000u | data[0]);
+    run(&bytes, data[0], data + 1, size - 1, 0x10000u | data[0]);
     answer_compare(&whole, &bytes);
     answer_free(&bytes);
     answer_free(&whole);

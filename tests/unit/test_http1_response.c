@@ -23,6 +23,7 @@
 #define A100         TEN(TEN("a"))
 #define R200         "HTTP/1.1 200 OK\r\n"
 #define EMPTY        R200 "Content-Length: 0\r\n"
+#define SWITCH       "HTTP/1.1 101 Switching Protocols\r\n"
 #define CHUNKED      R200 "Transfer-Encoding: chunked\r\n\r\n"
 
 static const struct http1_limits limits = {.head_bytes = 1024, .fields = 12, .interim = 3, .chunk_overhead = 32};
@@ -34,7 +35,8 @@ struct response_case {
     const char *bytes;
     size_t len; /* 0: strlen */
     bool is_head;
-    bool closes; /* the connection closes behind the bytes */
+    bool upgrades; /* the request asked for it */
+    bool closes;   /* the connection closes behind the bytes */
     enum ending ending;
     const char *error; /* part of it */
     /* when there is a head; 0, NULL: not looked at */
@@ -45,6 +47,7 @@ struct response_case {
     int keep;       /* 1 yes, -1 no */
     int64_t keep_s;
     size_t behind; /* bytes that are not the answer's */
+    const char *protocol;
 };
 
 #define OK(case_name, text, code, ...)                                                                                 \
@@ -55,7 +58,9 @@ struct response_case {
     {                                                                                                                  \
         .name = case_name, .bytes = text, .ending = ERROR, .error = word, __VA_ARGS__                                  \
     }
-#define LEN(text) .len = sizeof(text) - 1
+#define UP(case_name, text, ...)     OK(case_name, SWITCH text, 101, .upgrades = true, __VA_ARGS__)
+#define NO_UP(case_name, text, word) NO(case_name, text, word, .upgrades = true)
+#define LEN(text)                    .len = sizeof(text) - 1
 #define NO_RAW(case_name, text, word)                                                                                  \
     {                                                                                                                  \
         .name = case_name, .bytes = text, LEN(text), .ending = ERROR, .error = word                                    \
@@ -153,6 +158,29 @@ static const struct response_case cases[] = {
     NO("malformed interim answer", "HTTP/1.1 100 C\r\nA : b\r\n\r\n" EMPTY "\r\n", "white space"),
     OK("framing of an interim answer means nothing", "HTTP/1.1 100 C\r\nContent-Length: 9\r\n\r\n" EMPTY "\r\n", 200,
        .length = 0),
+
+    /* upgrades that were asked for */
+    UP("101", "Connection: Upgrade\r\nUpgrade: websocket\r\nA: b\r\n\r\n", .fields = "a=b", .body = "",
+       .protocol = "websocket", .keep = -1),
+    UP("101 names its protocol with a version", "Connection: keep-alive, upgrade\r\nUpgrade: Foo/2\r\n\r\n",
+       .protocol = "Foo/2"),
+    UP("bytes behind a 101 are left", "Upgrade: x\r\nConnection: upgrade\r\n\r\nHTTP", .behind = 4, .protocol = "x"),
+    UP("a 101 has no body, whatever it says", "Upgrade: x\r\nConnection: upgrade\r\nContent-Length: 4\r\n\r\nHTTP",
+       .behind = 4, .length = 0),
+    OK("100 before a 101", "HTTP/1.1 100 C\r\n\r\n" SWITCH "Upgrade: x\r\nConnection: upgrade\r\n\r\n", 101,
+       .upgrades = true, .protocol = "x"),
+    OK("an upgrade that was asked for may be refused", "HTTP/1.1 403 No\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nno",
+       403, .upgrades = true, .body = "no", .protocol = ""),
+    NO_UP("101 without Connection", SWITCH "Upgrade: websocket\r\n\r\n", "without \"upgrade\""),
+    NO_UP("101 with another Connection", SWITCH "Upgrade: websocket\r\nConnection: close\r\n\r\n",
+          "without \"upgrade\""),
+    NO_UP("101 without Upgrade", SWITCH "Connection: upgrade\r\n\r\n", "exactly one protocol"),
+    NO_UP("101 with two Upgrade fields", SWITCH "Connection: upgrade\r\nUpgrade: x\r\nUpgrade: x\r\n\r\n",
+          "exactly one protocol"),
+    NO_UP("101 with two protocols", SWITCH "Connection: upgrade\r\nUpgrade: x, y\r\n\r\n", "exactly one protocol"),
+    NO_UP("101 with an empty Upgrade", SWITCH "Connection: upgrade\r\nUpgrade:\r\n\r\n", "exactly one protocol"),
+    NO_UP("101 with an empty version", SWITCH "Connection: upgrade\r\nUpgrade: x/\r\n\r\n", "exactly one protocol"),
+    NO_UP("101 in 1.0", "HTTP/1.0 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "HTTP/1.0"),
 
     /* framing by length */
     NO("two lengths", R200 "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", "more than one Content-Length"),
@@ -266,15 +294,17 @@ struct seen {
     int status;
     int64_t length;
     bool keep_at_end;
-    char fields[4096];
+    char fields[4096], protocol[64];
     struct buf body;
     enum ending ending;
     const char *error;
     size_t behind;
 };
 
-static void see_head(struct seen *s, const struct call_response *head)
+static void see_head(struct seen *s, const struct http1_response *r)
 {
+    const struct call_response *head = &r->head;
+    snprintf(s->protocol, sizeof(s->protocol), "%.*s", STR_ARG(r->upgrade));
     s->heads++;
     s->status = head->status;
     s->length = head->content_length;
@@ -295,7 +325,7 @@ static bool feed(struct http1_response *r, const char *bytes, size_t from, size_
     enum http1_event event;
     while ((event = http1_response_next(r, exact, len, &used, &body)) == HTTP1_HEAD || event == HTTP1_BODY) {
         if (event == HTTP1_HEAD) {
-            see_head(s, &r->head);
+            see_head(s, r);
         } else {
             assert_true(body.len != 0 && body.base >= exact && body.base + body.len == exact + used);
             buf_append_str(&s->body, body);
@@ -321,6 +351,8 @@ static void run(const struct response_case *c, const size_t *ends, size_t pieces
     struct http1_response r;
     memset(&r, 0xa5, sizeof(r)); /* init must not count on zeros */
     http1_response_init(&r, c->is_head, &limits);
+    if (c->upgrades)
+        http1_response_expect_upgrade(&r);
     *s = (struct seen){0};
     size_t from = 0;
     bool more = true;
@@ -349,6 +381,8 @@ static void check(const struct response_case *c, const struct seen *s, const cha
         assert_int_equal(s->heads, 1);
     if (c->fields != NULL)
         assert_string_equal(s->fields, c->fields);
+    if (c->protocol != NULL)
+        assert_string_equal(s->protocol, c->protocol);
     if (c->body != NULL)
         assert_true(str_eq(buf_str(&s->body), str_of(c->body)));
     if (c->length != 0)
