@@ -8,14 +8,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "upstream/dial.h"
 #include "upstream/h2o_api.h"
 #include "upstream/hop.h"
 
@@ -25,10 +24,6 @@
 #define WRITES_A_TURN 8
 /* an out buffer larger than this is given back after the exchange */
 #define OUT_KEPT_BYTES (8 * 1024)
-/* a full backlog: first and longest pause between attempts, and their bound where no connect timeout is set */
-#define CONNECT_DELAY_MIN_US 1000
-#define CONNECT_DELAY_MAX_US 16000
-#define CONNECT_WAIT_US      5000000
 /* a peer that takes no more request bytes has this long to show that it has closed, or answered */
 #define BROKEN_WRITE_US 5000000
 /* servers close idle connections when they like; what must not be sent twice goes only on a recently used one */
@@ -269,10 +264,7 @@ static void connected(struct hop *h)
 
 static void on_connected(struct hop *h)
 {
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (getsockopt(h2o_socket_get_fd(h->sock), SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        error = errno;
+    int error = dial_result(h2o_socket_get_fd(h->sock));
     if (error == 0)
         connected(h);
     else
@@ -283,31 +275,18 @@ static void on_connected(struct hop *h)
 static int open_socket(const struct hop_target *t, bool *pending_r)
 {
     *pending_r = false;
-    if (t->connect != NULL) {
-        int fd = t->connect(t->arg);
-        if (fd == -1)
-            errno = EAGAIN;
-        return fd;
-    }
-    int fd = socket(t->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (t->connect == NULL)
+        return dial_open(t->address, t->address_len, pending_r);
+    int fd = t->connect(t->arg);
     if (fd == -1)
-        return -1;
-    if (t->address->sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (connect(fd, t->address, t->address_len) == 0)
-        return fd;
-    if (errno == EINPROGRESS) {
-        *pending_r = true;
-        return fd;
-    }
-    fd_close(&fd);
-    return -1;
+        errno = EAGAIN;
+    return fd;
 }
 
-/* A full backlog and a lack of descriptors pass; anything else is a refusal. */
+/* What passes is waited for; anything else is a refusal. */
 static void not_connected(struct hop *h, int error)
 {
-    if (error != EAGAIN && error != EINTR && error != EMFILE && error != ENFILE) {
+    if (!dial_error_passes(error)) {
         fail_later(h, HOP_REFUSED, strerrordesc_np(error));
         return;
     }
@@ -318,7 +297,7 @@ static void not_connected(struct hop *h, int error)
     h->state = HOP_WAITING;
     int64_t next = h->loop->now_us + h->connect_delay_us;
     set_due(h, next < h->connect_by_us ? next : h->connect_by_us);
-    if (h->connect_delay_us < CONNECT_DELAY_MAX_US)
+    if (h->connect_delay_us < DIAL_PAUSE_MAX_US)
         h->connect_delay_us *= 2;
 }
 
@@ -524,8 +503,8 @@ void hop_start(struct hop *h, struct call *call, const struct hop_target *target
         return;
     }
     int64_t by = after(h, h->options->connect_timeout_us);
-    h->connect_by_us = by == CLOCK_NEVER ? h->loop->now_us + CONNECT_WAIT_US : by;
-    h->connect_delay_us = CONNECT_DELAY_MIN_US;
+    h->connect_by_us = by == CLOCK_NEVER ? h->loop->now_us + DIAL_WAIT_US : by;
+    h->connect_delay_us = DIAL_PAUSE_MIN_US;
     try_connect(h);
 }
 

@@ -14,9 +14,10 @@ UPSTREAM_PARSERS = \
 libparsers_a_SOURCES = $(UPSTREAM_PARSERS)
 # with the connection itself, which lives on a loop's h2o socket
 libupstream_a_SOURCES = $(UPSTREAM_PARSERS) \
+  src/upstream/dial.c src/upstream/dial.h \
   src/upstream/h2o_api.h \
   src/upstream/hop.c src/upstream/hop.h \
   src/upstream/protocol.c src/upstream/protocol.h \
-  src/upstream/upgrade.h \
+  src/upstream/upgrade.c src/upstream/upgrade.h \
   src/upstream/ws.h
 libupstream_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
