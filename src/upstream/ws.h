@@ -28,33 +28,16 @@
 #include "base/heap.h"
 #include "base/str.h"
 #include "call/loop.h"
+#include "wire/ws_code.h"
 
 struct st_h2o_socket_t;
 struct ws;
 
 /* most bytes read in a turn of the loop, from one connection */
 #define WS_READ_BYTES (16 * 1024)
-/* a control frame's payload, RFC 6455 §5.5; a close reason has two less */
-#define WS_CONTROL_MAX 125
 
 enum ws_role { WS_SERVER, WS_CLIENT };
 enum ws_opcode { WS_TEXT = 1, WS_BINARY = 2 }; /* as on the wire, RFC 6455 §11.8 */
-
-/* RFC 6455 §7.4.1, IANA */
-enum ws_code {
-    WS_CODE_NONE = 0, /* still open */
-    WS_CODE_NORMAL = 1000,
-    WS_CODE_GOING_AWAY = 1001,
-    WS_CODE_PROTOCOL = 1002,
-    WS_CODE_NO_CODE = 1005, /* never sent: a close frame without a code */
-    WS_CODE_LOST = 1006,    /* never sent: the connection broke */
-    WS_CODE_NOT_TEXT = 1007,
-    WS_CODE_POLICY = 1008,
-    WS_CODE_TOO_LARGE = 1009,
-    WS_CODE_ERROR = 1011,
-    WS_CODE_RESTART = 1012,
-    WS_CODE_TRY_LATER = 1013
-};
 
 /* Frozen; borrowed for the connection's life. Times in µs; CLOCK_NEVER: none. */
 struct ws_options {
@@ -137,11 +120,5 @@ void ws_close(struct ws *ws, unsigned code, struct str reason);
 void ws_abort(struct ws *ws);
 /* closing or closed: nothing can be sent */
 bool ws_is_closing(const struct ws *ws);
-
-/* May a close frame carry this code? RFC 6455 §7.4 and IANA: 1000-1003, 1007-1014, 3000-4999 */
-static inline bool ws_code_is_sendable(unsigned code)
-{
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
-}
 
 #endif
