@@ -31,8 +31,10 @@ struct ws_session;
 #define WS_ID_LENGTH 34
 
 /* What the backend is told of the handshake with every message: one block of memory. Strings as in call_request; the
- * fields are end-to-end ones with ours (fields_request_build), without Sec-WebSocket-*. */
+ * fields are end-to-end ones with ours (fields_request_build), without Sec-WebSocket-*. Counted: a session holds one
+ * reference, and a mode another if its calls outlive the session. */
 struct ws_facts {
+    unsigned references;
     struct str path, query, scheme, authority, peer;
     const struct call_field *fields;
     size_t nfields;
@@ -80,6 +82,11 @@ bool ws_session_admit(const struct route *route);
 void ws_session_give_up(const struct route *route);
 /* Copies of the request what a mode will need; call it before the upgrade, while the request lives. */
 struct ws_facts *ws_facts_create(const struct arrival *a);
+struct ws_facts *ws_facts_ref(struct ws_facts *facts);
+void ws_facts_unref(struct ws_facts *facts);
+/* Gives it its door and its number, for a mode whose backend must know the id before the connection is open;
+ * ws_session_start does so otherwise. */
+void ws_session_name(struct ws_session *s, struct door *door);
 /* Into the registry; takes the facts, and its own reference of the generation. Logs the opening. */
 void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const struct arrival *a, struct ws_facts *facts,
                       struct str request_id);
