@@ -195,6 +195,14 @@ static void reopen(struct link_message *m, const struct link_logs *logs)
                   strerror(errno));
 }
 
+static void take_admin_client(struct link_message *m)
+{
+    if (m->nfds != 1)
+        return;
+    thread_serve_admin(m->fds[0]);
+    m->fds[0] = -1;
+}
+
 static void refuse_conf(uint32_t conf_generation)
 {
     link_send(&(struct wire_control){.type = WIRE_FAILED,
@@ -247,6 +255,9 @@ static void obey(struct link_message *m, struct generation *g, const struct link
         break;
     case WIRE_REOPEN:
         reopen(m, logs);
+        break;
+    case WIRE_ADMIN_CLIENT:
+        take_admin_client(m);
         break;
     case WIRE_CONF_END:
         refuse_conf(c->generation);

@@ -13,6 +13,7 @@
 
 #include "front/listener.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "config/conf.h"
 #include "diag/log.h"
@@ -229,6 +230,26 @@ bool listener_open(struct listener *listener, struct front_thread *thread, const
     listener->sock->data = listener;
     h2o_socket_read_start(listener->sock, on_acceptable);
     return true;
+}
+
+void listener_open_unbound(struct listener *listener, struct front_thread *thread)
+{
+    static const struct conf_listener conf; /* neither TLS nor a PROXY line */
+    h2o_context_t *ctx = thread->p->contexts[SETUP_KIND_ADMIN];
+    *listener = (struct listener){.conf = &conf, .name = "control socket", .thread = thread, .is_admin = true};
+    listener->accept = (h2o_accept_ctx_t){.ctx = ctx, .hosts = ctx->globalconf->hosts};
+}
+
+void listener_take(struct listener *listener, int fd)
+{
+    const struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    if (!is_full(listener)) {
+        welcome(listener, fd, &peer);
+        return;
+    }
+    log_limited(LOG_LEVEL_WARNING, "front", "%s: %u admin connections open, the limit; a client was turned away",
+                listener->name, conn_count(true));
+    fd_close(&fd);
 }
 
 void listener_close(struct listener *listener)

@@ -33,6 +33,11 @@ struct listener {
 /* On `thread`, from what the set-up holds. false: no descriptor for it (errno). */
 bool listener_open(struct listener *listener, struct front_thread *thread, const struct setup_listener *setup);
 void listener_close(struct listener *listener);
+/* A listener of admin connections that others accept. */
+void listener_open_unbound(struct listener *listener, struct front_thread *thread);
+/* Serves a connected socket as if `listener`, one without a socket, had accepted it; takes fd. Refused when the places for
+ * admin connections are taken. */
+void listener_take(struct listener *listener, int fd);
 /* A connection has gone: accept again if that was what the listeners of its kind were waiting for. */
 void listener_room(struct front_thread *thread, bool is_admin);
 /* Frees what waiting for a PROXY line took; the connection is going. NULL is fine. */

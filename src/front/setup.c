@@ -37,12 +37,16 @@
 
 /* ---- limits ----------------------------------------------------------------------------------------------------- */
 
-static int64_t greatest_max_body(const struct conf *conf)
+/* of any request; a message for a WebSocket comes as the body of one to the admin listener */
+static int64_t greatest_body(const struct conf *conf)
 {
     int64_t max = conf->limits.max_body;
     for (size_t i = 0; i != conf->nroutes; ++i) {
-        if (conf->routes[i].max_body > max)
-            max = conf->routes[i].max_body;
+        const struct conf_route *route = &conf->routes[i];
+        if (route->max_body > max)
+            max = route->max_body;
+        if (route->websocket.mode != CONF_WEBSOCKET_NONE && route->websocket.max_message > max)
+            max = route->websocket.max_message;
     }
     return max;
 }
@@ -54,7 +58,7 @@ static void set_guard_limits(const struct conf *conf)
         .head_bytes = (size_t)limits->head_bytes,
         .target_bytes = (size_t)limits->target_bytes,
         .header_fields = (size_t)limits->header_fields,
-        .max_body = (size_t)greatest_max_body(conf),
+        .max_body = (size_t)greatest_body(conf),
         .chunk_overhead = (size_t)limits->chunk_overhead,
     });
 }
@@ -123,7 +127,7 @@ static void set_library_limits(h2o_globalconf_t *library, const struct conf *con
     const struct conf_limits *limits = &conf->limits;
     library->server_name = h2o_iovec_init(H2O_STRLIT("bulkhead"));
     /* one more than the guard's, so that the refusal and its words are ours */
-    library->max_request_entity_size = (size_t)greatest_max_body(conf) + 1;
+    library->max_request_entity_size = (size_t)greatest_body(conf) + 1;
     library->handshake_timeout = to_ms(limits->tls_handshake_timeout);
     library->http1.upgrade_to_http2 = kind == SETUP_KIND_CLIENT_HTTP2;
     library->http1.req_timeout =
@@ -201,9 +205,12 @@ static bool add_listeners(struct setup *setup, const int *fds, char *error, size
     }
     if (conf->admin != NULL && !add_listener(setup, conf->admin, true, fds[conf->nlisteners], error, error_size))
         return false;
-    /* every loop has a context of this kind, listener or not: it is the one that the rooms below use */
+    /* every loop has contexts of these kinds, listener or not: the first is the one that the rooms below use, and admin
+     * clients also come by the control socket */
     if (setup->library[SETUP_KIND_CLIENT] == NULL)
         setup->library[SETUP_KIND_CLIENT] = create_library(conf, SETUP_KIND_CLIENT);
+    if (setup->library[SETUP_KIND_ADMIN] == NULL)
+        setup->library[SETUP_KIND_ADMIN] = create_library(conf, SETUP_KIND_ADMIN);
     return true;
 }
 

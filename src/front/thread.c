@@ -127,6 +127,28 @@ static void on_wake(h2o_socket_t *sock, const char *err)
     }
 }
 
+/* ---- clients from the control socket --------------------------------------------------------------------------- */
+
+struct newcomer {
+    struct loop_task task;
+    int fd;
+};
+
+static void on_newcomer(struct loop_task *task)
+{
+    struct newcomer *n = (struct newcomer *)task;
+    listener_take(&current->p->control, n->fd);
+    mem_free(&n);
+}
+
+void thread_serve_admin(int fd)
+{
+    struct newcomer *n = mem_zalloc(sizeof *n);
+    n->task.run = on_newcomer;
+    n->fd = fd;
+    loop_post(&front_threads[0].loop, &n->task);
+}
+
 /* ---- draining --------------------------------------------------------------------------------------------------- */
 
 static void on_drain(struct loop_task *task)
@@ -228,6 +250,7 @@ static void create_wake(struct front_thread *thread)
 static void open_listeners(struct front_thread *thread)
 {
     struct front_private *p = thread->p;
+    listener_open_unbound(&p->control, thread);
     p->listeners = mem_zalloc(p->setup->nlisteners * sizeof *p->listeners);
     for (size_t i = 0; i != p->setup->nlisteners; ++i) {
         if (!listener_open(&p->listeners[i], thread, &p->setup->listeners[i]))

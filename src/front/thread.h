@@ -61,6 +61,8 @@ void thread_start_all(const struct setup *setup, struct generation *generation, 
                       struct writer_ring **access_rings);
 /* Any thread: accept no more, let what runs end, break what is left at deadline_us. Idempotent. */
 void thread_drain_all(int64_t deadline_us);
+/* Any thread but a loop's: serves a client's connected socket as the admin listener would; takes fd. */
+void thread_serve_admin(int fd);
 /* Any thread: every loop has drained */
 bool thread_all_drained(void);
 /* The loop thread that runs this; NULL on others */

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "front/listener.h"
 #include "front/setup.h"
 #include "front/thread.h"
 
@@ -16,7 +17,8 @@ struct front_private {
     pthread_t id;
     h2o_context_t *contexts[SETUP_KIND_COUNT]; /* NULL where the set-up has no library configuration */
     struct listener *listeners;
-    size_t nlisteners; /* 0 again once they are closed */
+    size_t nlisteners;       /* 0 again once they are closed */
+    struct listener control; /* of clients that the supervisor hands over; has no socket */
     struct deadline sweep;
     uint64_t sweep_round;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * control_server: clients of the control socket: see control_server.h. Each is in one of three states, each with its
- * time limit: it is to send a line, the front is to answer, or it is to take its answer. A client past its limit is
- * closed; a front past its limit is done without.
+ * control_server: clients of the control socket: see control_server.h. Each is in one of four states, each with its
+ * time limit: it is to say what it speaks, it is to send a line, the front is to answer, or it is to take its answer. A
+ * client past its limit is closed; a front past its limit is done without.
  */
 #include "config.h"
 
@@ -27,7 +27,12 @@
 /* no descriptor for a client: tried again after that */
 #define ACCEPT_PAUSE_S 0.1
 
+#define NO_FRONT_BODY     "{\"title\":\"No front serves at the moment\",\"status\":503,\"reason\":\"draining\"}"
+#define NO_FRONT_BODY_LEN "74"
+_Static_assert(sizeof(NO_FRONT_BODY) - 1 == 74, "NO_FRONT_BODY_LEN");
+
 enum client_state {
+    CLIENT_NEW,     /* for its first byte: JSON or HTTP? */
     CLIENT_READING, /* for its request's line */
     CLIENT_ASKING,  /* for the front's answer */
     CLIENT_WRITING  /* for it to take the answer */
@@ -37,6 +42,7 @@ struct control_client {
     struct list link; /* in server->clients */
     struct control_server *server;
     enum client_state state;
+    bool is_last_answer; /* the connection ends behind it */
     int fd;
     uint32_t number; /* of the question to the front */
     ev_io readable, writable;
@@ -79,7 +85,7 @@ static void set_state(struct control_client *c, enum client_state state)
     ev_timer_again(loop, &c->timer);
     ev_io_stop(loop, &c->readable);
     ev_io_stop(loop, &c->writable);
-    if (state == CLIENT_READING)
+    if (state == CLIENT_NEW || state == CLIENT_READING)
         ev_io_start(loop, &c->readable);
     else if (state == CLIENT_WRITING)
         ev_io_start(loop, &c->writable);
@@ -133,9 +139,43 @@ static bool serve_line(struct control_client *c)
     return false;
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int events)
+/* What it has sent so far is taken first: a socket that is closed with bytes unread resets its peer. */
+static void refuse_http(struct control_client *c)
 {
-    struct control_client *c = w->data;
+    char scratch[WIRE_COMMAND_MAX];
+    ssize_t dropped = recv(c->fd, scratch, sizeof(scratch), MSG_DONTWAIT);
+    (void)dropped;
+    buf_append_z(&c->out, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+                          "Content-Type: application/problem+json\r\nContent-Length: " NO_FRONT_BODY_LEN
+                          "\r\n\r\n" NO_FRONT_BODY);
+    c->is_last_answer = true;
+    set_state(c, CLIENT_WRITING);
+}
+
+static void serve_http(struct control_client *c)
+{
+    struct control_server *server = c->server;
+    if (server->handler->pass_client(server->arg, c->fd))
+        client_close(c);
+    else
+        refuse_http(c);
+}
+
+/* Methods of HTTP begin with a capital letter, lines of ours with '{' or white space. */
+static void find_out_language(struct control_client *c)
+{
+    char first;
+    ssize_t n = recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == -1 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n == 1 && first >= 'A' && first <= 'Z')
+        serve_http(c);
+    else
+        set_state(c, CLIENT_READING);
+}
+
+static void read_line(struct control_client *c)
+{
     ssize_t n = read(c->fd, buf_reserve(&c->in, WIRE_COMMAND_MAX), WIRE_COMMAND_MAX - c->in.len);
     if (n == -1 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -145,6 +185,15 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
     }
     c->in.len += (size_t)n;
     serve_line(c);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int events)
+{
+    struct control_client *c = w->data;
+    if (c->state == CLIENT_NEW)
+        find_out_language(c);
+    else
+        read_line(c);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int events)
@@ -160,6 +209,10 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int events)
     buf_consume(&c->out, (size_t)n);
     if (c->out.len > 0)
         return;
+    if (c->is_last_answer) {
+        client_close(c);
+        return;
+    }
     set_state(c, CLIENT_READING);
     serve_line(c); /* it may have sent the next one already */
 }
@@ -206,7 +259,7 @@ static void client_open(struct control_server *server, int fd)
     list_append(&server->clients, &c->link);
     if (++server->count == CONTROL_CLIENTS_MAX)
         ev_io_stop(server->loop, &server->acceptable); /* the rest waits in the backlog */
-    set_state(c, CLIENT_READING);
+    set_state(c, CLIENT_NEW);
 }
 
 static void on_acceptable(struct ev_loop *loop, ev_io *w, int events)

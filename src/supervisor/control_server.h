@@ -2,7 +2,8 @@
  *
  * control_server: the control socket: a JSON object a line each way (wire/command.h), for root and the supervisor's own
  * user. Few connections at a time, short lines, a time limit on everything: nothing that a client does or leaves undone
- * holds up the supervisor, or the next client for long. Supervisor.
+ * holds up the supervisor, or the next client for long. A client whose first byte is that of an HTTP request is not
+ * served here: its connection goes to the front as it is, unread. Supervisor.
  */
 #ifndef BULKHEAD_SUPERVISOR_CONTROL_SERVER_H
 #define BULKHEAD_SUPERVISOR_CONTROL_SERVER_H
@@ -23,6 +24,8 @@ struct control_handler {
     bool (*ask_front)(void *arg, uint32_t number);
     /* Appends the status page. front: its part, STR_NONE when it has not answered. */
     void (*put_status)(void *arg, struct buf *out, struct str front);
+    /* Hands a client that speaks HTTP to the front; fd stays the server's. false: there is none to take it. */
+    bool (*pass_client)(void *arg, int fd);
 };
 
 /* fd: listening, borrowed */

@@ -303,7 +303,7 @@ static void give_up_start(struct front_child *fc)
 
 static void drain(struct front_child *fc)
 {
-    const struct wire_control m = {.type = WIRE_DRAIN, .at_us = fc->conf->drain_timeout};
+    const struct wire_control m = {.type = WIRE_DRAIN, .count = WIRE_DRAIN_STOP, .at_us = fc->conf->drain_timeout};
     fc->last = true;
     channel_send(&fc->channel, &m, -1);
     enter(fc, FRONT_DRAINING);
@@ -480,6 +480,15 @@ void front_child_send(struct front_child *fc, const struct wire_control *m)
 {
     if (fc->state == FRONT_SERVING || fc->state == FRONT_DRAINING)
         channel_send(&fc->channel, m, -1);
+}
+
+bool front_child_pass_client(struct front_child *fc, int fd)
+{
+    const struct wire_control m = {.type = WIRE_ADMIN_CLIENT};
+    if (fc->state != FRONT_SERVING)
+        return false;
+    channel_send(&fc->channel, &m, fd);
+    return true;
 }
 
 /* Also to one that is only starting: it has got the files that were open then. Where there is no process, the channel

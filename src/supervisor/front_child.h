@@ -101,6 +101,8 @@ bool front_child_is_serving(const struct front_child *fc);
 const char *front_child_state_name(enum front_state state);
 /* To a front that serves; else it is dropped, as a later front is told anew. */
 void front_child_send(struct front_child *fc, const struct wire_control *m);
+/* Hands over a client of the control socket; fd stays the caller's. false: no front serves. */
+bool front_child_pass_client(struct front_child *fc, int fd);
 /* Opens the access log anew, when it is a file, and hands it over; own_log, too (-1: it is no file), which stays the
  * caller's. */
 void front_child_reopen_logs(struct front_child *fc, int own_log);

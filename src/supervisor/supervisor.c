@@ -235,7 +235,14 @@ static void put_status(void *arg, struct buf *out, struct str front)
     status_page_put(&page, out, front);
 }
 
-static const struct control_handler control_handler = {.ask_front = ask_front, .put_status = put_status};
+static bool pass_client(void *arg, int fd)
+{
+    struct supervisor *sv = arg;
+    return front_child_pass_client(&sv->front, fd);
+}
+
+static const struct control_handler control_handler = {
+    .ask_front = ask_front, .put_status = put_status, .pass_client = pass_client};
 
 /* Reading anything else than sealed memory might wait. */
 static bool is_sealed_memory(int fd)

@@ -33,7 +33,7 @@ static const char *const names[WIRE_CONTROL_TYPE_END] = {
     [WIRE_READY] = "ready",         [WIRE_FAILED] = "failed",
     [WIRE_HEARTBEAT] = "heartbeat", [WIRE_RETURN] = "return",
     [WIRE_KILL] = "kill",           [WIRE_STATUS] = "status",
-    [WIRE_DRAINED] = "drained",
+    [WIRE_DRAINED] = "drained",     [WIRE_ADMIN_CLIENT] = "admin-client",
 };
 
 static bool known(unsigned type)

@@ -26,7 +26,8 @@ enum wire_control_type {
     WIRE_WORKER,      /* for the status page only: backend, slot, generation, pid, text: "starting" "ready" "stopping" "backoff"; count: restarts */
     WIRE_DOWN,        /* count 1: no worker of this backend can be started (text: why); 0: it is coming back */
     WIRE_STATUS_ASK,  /* count: request number */
-    WIRE_DRAIN,       /* finish and exit within `at_us` from now */
+    WIRE_DRAIN,       /* finish and exit within `at_us` from now; count: enum wire_drain */
+    WIRE_ADMIN_CLIENT,/* fd[0]: a client of the control socket that speaks HTTP; nothing has been read from it */
     WIRE_REOPEN,      /* log file opened anew: fd[0], `slot`: WIRE_LOG_ACCESS or WIRE_LOG_OWN; only of those that are files */
     /* front → supervisor */
     WIRE_READY = 64,  /* serving this generation */
@@ -38,6 +39,8 @@ enum wire_control_type {
     WIRE_DRAINED,
     WIRE_CONTROL_TYPE_END
 };
+/* What follows the front that drains: WebSockets are told by their close code. */
+enum wire_drain { WIRE_DRAIN_STOP, WIRE_DRAIN_RESTART };
 #define WIRE_SLOT_ADMIN 0xffffffffu
 #define WIRE_LOG_ACCESS 0
 #define WIRE_LOG_OWN    1 /* where fd 2 goes */

@@ -98,6 +98,17 @@ def test_one_line_start(tmp_path):
     assert not os.path.exists(control) and not os.path.exists(path), "sockets are removed"
 
 
+def test_the_control_socket_speaks_http_without_an_admin_listener(tmp_path):
+    path, control = str(tmp_path / "http.sock"), str(tmp_path / "control.sock")
+    with Bulkhead(args=["run", "--listen", f"unix:{path}", "--workers", "1", "--control", control, "--",
+                        *python_worker(WORKER, directory=str(tmp_path))], ready=False):
+        eventually(lambda: only_backend(control), "the front serves")
+        done = subprocess.run(["curl", "-sS", "--unix-socket", control, "http://x/healthz", "http://x/status"],
+                              capture_output=True, text=True, timeout=60)
+        assert done.stdout.startswith("ok\n{") and not done.stderr, "two requests on one connection"
+        assert only_backend(control), "and its own language as before"
+
+
 def only_backend(control):
     done = run("status", "--json", "--control", control)
     status = json.loads(done.stdout)["front_status"] if done.returncode == 0 else None

@@ -776,6 +776,36 @@ def test_clients_of_the_control_socket_hold_up_nobody(tmp_path):
             s.close()
 
 
+def converse(control, request):
+    """All that comes back for these bytes until the connection ends."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(control)
+        s.sendall(request)
+        answer = b""
+        try:
+            while data := s.recv(65536):
+                answer += data
+        except ConnectionResetError:
+            pass  # closed with what it sent unread
+        return answer
+
+
+def test_who_speaks_http_is_handed_to_the_front_unread(tmp_path):
+    with Run(tmp_path, {}) as run:
+        assert converse(run.control, b"GET / HTTP/1.1\r\n\r\n") == b"", "the fake front just closes it"
+        assert run.wait_told("admin-client")[0]["fds"] == 1
+        assert ask(run.control, b'\t {"command":"status"}\n')["pid"] == run.process.pid, "space begins a line"
+
+
+def test_who_speaks_http_is_told_when_no_front_serves(tmp_path):
+    with Run(tmp_path, {}, front="late", ready=False) as run:
+        eventually(lambda: run.status()["front"]["state"] == "starting", "a front that is not ready")
+        head, _, body = converse(run.control, b"POST /ws/x HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ") and json.loads(body)["status"] == 503
+        assert f"content-length: {len(body)}" in head.decode().lower()
+
+
 @pytest.fixture
 def open_path():
     """A directory that every user gets at, unlike tmp_path."""

@@ -6,7 +6,7 @@
  *   fail       answers the conf with WIRE_FAILED       exit       ends with status 3 before it is ready
  *   mute       sends no heartbeat                       stubborn   does not end when it is to drain
  *   silent     does not answer for its status           garbage    sends bytes that are no message, once it is ready
- *   lie        answers for its status with no JSON
+ *   lie        answers for its status with no JSON      late       never gets ready
  *
  * SIGUSR2 makes it ask for the worker that was granted last to be killed.
  */
@@ -57,6 +57,8 @@ static void get_ready(void)
 {
     if (is("exit"))
         _exit(3);
+    if (is("late"))
+        return;
     if (is("fail")) {
         send_message(&(struct wire_control){.type = WIRE_FAILED, .text = STR("told to fail")}, -1);
         pause();
