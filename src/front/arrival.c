@@ -23,6 +23,7 @@
 #include "front/path.h"
 #include "front/route.h"
 #include "front/router.h"
+#include "front/ws_door.h"
 
 /* ---- answering on the spot -------------------------------------------------------------------------------------- */
 
@@ -128,6 +129,8 @@ static void serve(struct arrival *a)
     }
     switch (a->route->conf->action) {
     case CONF_ROUTE_BACKEND:
+        if (a->route->websockets != NULL && ws_door_takes(a))
+            return;
         if (exchange_counts_hops(a->req) && fields_hops_are_spent(fields_of(a->req), a->req->headers.size))
             answer_as_last(a);
         else

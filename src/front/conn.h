@@ -47,6 +47,7 @@ struct conn {
     uint16_t peer_port;
     bool is_admin, is_tls, is_trusted_proxy, counted_per_address;
     bool is_http2;                      /* known from the first request on */
+    bool is_upgraded;                   /* no HTTP any more: a WebSocket or a tunnel, with time limits of its own */
     bool is_cut;                        /* broken from our side; the library has yet to notice */
     uint64_t requests;                  /* begun on this connection */
     uint64_t http2_request_bytes;       /* that they may have taken to arrive, generously */

@@ -19,6 +19,7 @@
 #include "front/thread.h"
 
 struct share_table;
+struct ws_session;
 
 #define DOOR_ID_LENGTH 32
 
@@ -33,6 +34,9 @@ struct door {
     int watch_epoll;     /* clients of which only their departure is still of interest */
     h2o_socket_t *watch; /* the same, in the loop */
     struct share_table *shares;
+    struct ws_session *sessions;               /* by number: open WebSockets and tunnels (ws_session.c) */
+    uint64_t session_numbers;                  /* made so far */
+    unsigned leave_code;                       /* draining: what sessions are closed with; 0: not draining */
     int64_t wall_offset_us, wall_refreshed_us; /* wall clock minus monotonic; when that was found */
     char id_prefix[16];                        /* random, hexadecimal */
     uint64_t ids;                              /* request ids made so far */

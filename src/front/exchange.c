@@ -70,7 +70,7 @@ static void reset(struct exchange *ex, const struct arrival *a)
     ex->departure.on_departed = on_departed;
     ex->on_gone = NULL;
     ex->body_copy = NULL;
-    ex->is_answered = false;
+    ex->is_upgraded = ex->is_answered = false;
     ex->pins = 0;
     reply_open(&ex->reply, a->req, a->door);
     ex->reply.on_room = on_room;
@@ -487,7 +487,8 @@ static void on_request_gone(void *p)
         ex->reason = REASON_INTERNAL; /* what was promised did not come, or what came could not be kept */
     departure_forget(&ex->departure, a->door);
     departure_release(a->conn);
-    exchange_log_end(ex, client_left && !reply_begun(&ex->reply) ? 499 : a->req->res.status);
+    if (!ex->is_upgraded)
+        exchange_log_end(ex, client_left && !reply_begun(&ex->reply) ? 499 : a->req->res.status);
     conn_request_end(a->conn, client_left && !exchange_is_http1(a->req));
     reply_close(&ex->reply);
     part_from_request(ex);

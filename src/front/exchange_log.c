@@ -14,7 +14,6 @@
 #include "front/generation.h"
 #include "front/route.h"
 
-
 static const char *protocol_name(int version)
 {
     return version >= 0x200 ? "HTTP/2" : version == 0x101 ? "HTTP/1.1" : "HTTP/1.0";

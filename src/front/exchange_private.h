@@ -53,6 +53,7 @@ struct exchange {
     void (*on_gone)(struct exchange *ex);
     void *on_gone_arg;
     void *body_copy;  /* HTTP/2 frees a body before it tells us that the request goes */
+    bool is_upgraded; /* to be: its session (ws_session.c) writes the log's line */
     bool is_answered; /* by reply_now: a problem, not what the executor says */
     unsigned pins;    /* how many functions on the stack work on it: not to be recycled below them */
 };

@@ -33,7 +33,7 @@ FRONT_PURE_SOURCES = \
   src/front/route_index.c src/front/route_index.h \
   src/front/router.c src/front/router.h \
   src/front/share.c src/front/share.h \
-  src/front/ws_handshake.h
+  src/front/ws_handshake.c src/front/ws_handshake.h
 
 # the HTTP door: exchange, router, generation, sending, error pages, files, status, access log
 FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
@@ -51,8 +51,8 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/route.c src/front/route.h \
   src/front/status.c \
   src/front/ws_counters.c src/front/ws_counters.h \
-  src/front/ws_door.h \
-  src/front/ws_session.h
+  src/front/ws_door.c src/front/ws_door.h \
+  src/front/ws_session.c src/front/ws_session.h
 
 libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)
 libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)

@@ -12,7 +12,7 @@
 #include "front/problem.h"
 #include "front/reply.h"
 
-#define HEADERS_MAX 5
+#define HEADERS_MAX 8
 
 /* ---- documents -------------------------------------------------------------------------------------------------- */
 
@@ -126,6 +126,18 @@ static bool client_wants_html(const h2o_req_t *req)
            problem_wants_html((struct str){req->headers.entries[i].value.base, req->headers.entries[i].value.len});
 }
 
+/* RFC 9110 §7.8, RFC 6455 §4.4; HTTP/2 has no upgrade */
+static size_t put_upgrade(h2o_req_t *req, h2o_header_t *headers)
+{
+    size_t n = 0;
+    headers[n++] = reply_header(&req->pool, STR("sec-websocket-version"), STR("13"));
+    if (req->version < 0x200) {
+        headers[n++] = reply_header(&req->pool, STR("upgrade"), STR("websocket"));
+        headers[n++] = reply_header(&req->pool, STR("connection"), STR("upgrade"));
+    }
+    return n;
+}
+
 /* Composes fields and body into the request's pool. Returns the number of fields. */
 static size_t compose(h2o_req_t *req, const struct problem *p, h2o_header_t *headers, struct str *body_r)
 {
@@ -146,6 +158,8 @@ static size_t compose(h2o_req_t *req, const struct problem *p, h2o_header_t *hea
         headers[n++] = reply_header(&req->pool, STR("retry-after"), retry_after(req, p->retry_after_s));
     if (p->allow != NULL)
         headers[n++] = reply_header(&req->pool, STR("allow"), str_of(p->allow));
+    if (p->reason == REASON_UPGRADE_REQUIRED)
+        n += put_upgrade(req, headers + n);
     return n;
 }
 

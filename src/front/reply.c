@@ -390,7 +390,7 @@ void reply_open(struct reply *r, h2o_req_t *req, struct door *door)
 }
 
 /* names and values that are no library tokens get one block of the request's pool together */
-static void copy_headers(h2o_req_t *req, const struct call_response *head, const struct fields_rules *rules)
+void reply_fields(h2o_req_t *req, const struct call_response *head, const struct fields_rules *rules)
 {
     size_t bytes = 0, added = rules == NULL ? 0 : rules->nadded;
     for (size_t i = 0; i < head->nfields; i++)
@@ -425,7 +425,7 @@ void reply_head(struct reply *r, const struct call_response *head, const struct 
     r->no_body = status_has_no_body(head->status) || is_head_request(req);
     bool has_length = head->content_length >= 0 && head->status != 204;
     req->res.content_length = has_length ? (size_t)head->content_length : SIZE_MAX;
-    copy_headers(req, head, rules);
+    reply_fields(req, head, rules);
     r->state = REPLY_HEADED;
 }
 

@@ -81,6 +81,9 @@ struct reply {
 void reply_open(struct reply *r, h2o_req_t *req, struct door *door);
 /* Takes the head over into the request: NONE → HEADED. `rules` may be NULL. */
 void reply_head(struct reply *r, const struct call_response *head, const struct fields_rules *rules);
+/* Adds the fields of a backend's answer that the client may see to the request's answer, less and more what `rules` say
+ * (NULL: none). Copies. */
+void reply_fields(h2o_req_t *req, const struct call_response *head, const struct fields_rules *rules);
 /* The head has not gone out: forget it, so that something else can be answered. HEADED → NONE. */
 void reply_drop_head(struct reply *r);
 /* Copies the bytes. false: no room; stop until on_room. The bytes of this call are kept all the same, unless `ending` is

@@ -251,6 +251,8 @@ static void judge_quiet(struct conn *c, int64_t elapsed, const struct conf_limit
 
 static void judge(struct conn *c, int64_t now_us)
 {
+    if (c->is_upgraded)
+        return;
     const struct conf_limits *limits = &c->thread->generation->conf->limits;
     enum conn_state state = c->sweep.round == c->thread->p->sweep_round ? c->sweep.seen : CONN_STATE_QUIET;
     if (state != c->sweep.state || (c->requests != c->sweep.requests && !(c->is_http2 && state == CONN_STATE_WRITING)))

@@ -23,25 +23,28 @@ bool ws_door_takes(struct arrival *a);
 /* A handshake on its way: what the door and the modes share. Lives until the mode has the socket, or the request is
  * answered or gone. */
 struct ws_entry {
-    struct exchange *exchange; /* NULL once the request is gone */
     const struct ws_entry_mode *mode;
-    struct ws_handshake handshake; /* strings in the request's memory */
-    struct ws_facts *facts;        /* until the mode takes them */
-    bool is_upgrading;             /* the 101 is on its way */
-    void *data;                    /* the mode's */
+    struct exchange *exchange; /* NULL once the request is gone */
+    struct arrival a;          /* without what was the request's once that is gone; holds its generation */
+    struct ws_facts *facts;    /* let go with the entry, unless `open` took it and set it NULL */
+    bool is_upgrading;         /* the 101 is on its way */
+    void *data;                /* the mode's */
 };
 
 struct ws_entry_mode {
     /* Decides: calls ws_entry_accept or ws_entry_refuse, now or later. */
     void (*begin)(struct ws_entry *e);
-    /* After accept: the 101 is out, the socket is the mode's. `a` as it was, but without its request. The entry goes when
-     * this returns. */
+    /* After accept: the 101 is out, the socket is the mode's, and ws_session_start comes first. `a` as it was, but without
+     * its request. The entry goes when this returns. */
     void (*open)(struct ws_entry *e, const struct arrival *a, h2o_socket_t *sock);
     /* The client left, or the 101 could not be written, before `open`: stop what begin began. The entry goes when this
      * returns. */
     void (*gone)(struct ws_entry *e);
 };
 
+/* What the client sent, while the request lives (in `begin`): its handshake, found good before, and its Upgrade field. */
+void ws_entry_handshake(const struct ws_entry *e, struct ws_handshake *h);
+struct str ws_entry_upgrade(const struct ws_entry *e);
 /* Answers 101. `fields`: what the backend adds (lower case, end-to-end); `protocol`: the subprotocol, empty: none. For a
  * tunnel, `upgrade` is the protocol's name and no Sec-WebSocket-Accept of ours is sent: NULL base: websocket. */
 void ws_entry_accept(struct ws_entry *e, const struct call_field *fields, size_t nfields, struct str protocol,

@@ -22,6 +22,7 @@ struct ws_handshake {
     struct str key;       /* Sec-WebSocket-Key */
     struct str protocols; /* Sec-WebSocket-Protocol as offered, joined; empty: none */
     struct str protocol;  /* the one that we choose by the conf's list; empty: none */
+    char joined[1024];    /* what `protocols` points to when they came in several fields */
 };
 
 /* Does the request ask for an upgrade to `websocket`? `upgrade` is the request's Upgrade field (the library takes it out
@@ -32,6 +33,8 @@ bool ws_handshake_is_asked(struct str upgrade);
 enum reason ws_handshake_check(struct ws_handshake *h, const struct conf_websocket *conf, struct str method,
                                int version, const struct field *fields, size_t nfields, char *detail,
                                size_t detail_size);
+/* Is the protocol one of the list, a Sec-WebSocket-Protocol field? */
+bool ws_handshake_offers(struct str list, struct str protocol);
 /* Sec-WebSocket-Accept for a key, or for the key that we sent as a client */
 void ws_handshake_accept(struct str key, char out[WS_ACCEPT_LENGTH]);
 /* A fresh key for a handshake of our own: 24 characters */

@@ -2,7 +2,7 @@
  *
  * ws_session: an upgraded connection, whatever its mode: its place in the thread's registry, its id, what is remembered
  * of its handshake, its counts, its log lines, and how it takes leave. A mode (ws_messages.c, ws_bridge.c, ws_tunnel.c)
- * embeds it as its first member and brings the functions below. Loop thread; only ws_push.c reaches a registry from
+ * embeds it as its first member and brings the functions below. While its socket is open `conn` is, too; not later. Loop thread; only ws_push.c reaches a registry from
  * another thread, by posting.
  *
  * Object map: door → sessions (by number) → conn, generation, route. The client's socket belongs to the mode (its
@@ -38,6 +38,7 @@ struct ws_facts {
     struct str path, query, scheme, authority, peer;
     const struct call_field *fields;
     size_t nfields;
+    struct str request_id; /* the handshake's */
 };
 
 enum ws_pushed { WS_PUSHED, WS_PUSH_FULL /* too much unsent */, WS_PUSH_CLOSING };
@@ -59,9 +60,8 @@ struct ws_session {
     struct generation *generation; /* held */
     const struct route *route;
     uint64_t number;
-    UT_hash_handle hh; /* in door->sessions, by number */
-    struct ws_facts *facts;
-    struct str request_id; /* of the handshake; in the facts' block */
+    UT_hash_handle hh;      /* in door->sessions, by number */
+    struct ws_facts *facts; /* a reference */
     int64_t opened_us;
     struct deadline leaving; /* draining: when this one's turn comes */
     unsigned leave_code;
@@ -80,16 +80,17 @@ struct ws_session_end {
 /* May one more be opened on this route? Counts it at once; every true needs one ws_session_start or ws_session_give_up. */
 bool ws_session_admit(const struct route *route);
 void ws_session_give_up(const struct route *route);
-/* Copies of the request what a mode will need; call it before the upgrade, while the request lives. */
-struct ws_facts *ws_facts_create(const struct arrival *a);
+/* Copies of the request what a mode will need; call it before the upgrade, while the request lives. with_handshake:
+ * Sec-WebSocket-* as well, for a tunnel. */
+struct ws_facts *ws_facts_create(struct arrival *a, bool with_handshake);
 struct ws_facts *ws_facts_ref(struct ws_facts *facts);
 void ws_facts_unref(struct ws_facts *facts);
 /* Gives it its door and its number, for a mode whose backend must know the id before the connection is open;
- * ws_session_start does so otherwise. */
+ * ws_session_start does so otherwise: `number` must be 0 then. */
 void ws_session_name(struct ws_session *s, struct door *door);
 /* Into the registry; takes the facts, and its own reference of the generation. Logs the opening. */
-void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const struct arrival *a, struct ws_facts *facts,
-                      struct str request_id);
+void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const struct arrival *a,
+                      struct ws_facts *facts);
 /* Out of it: counts, logs, gives back what the session holds; the conn is told that its socket goes. The mode frees its
  * memory. */
 void ws_session_end(struct ws_session *s, const struct ws_session_end *end);

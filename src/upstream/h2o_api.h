@@ -10,5 +10,6 @@
 #error "compile with -DH2O_USE_LIBUV=0 (see H2O_CPPFLAGS in configure.ac)"
 #endif
 #include <h2o.h>
+#include <h2o/http1.h>
 
 #endif
