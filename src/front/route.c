@@ -13,6 +13,9 @@
 #include "front/route.h"
 #include "front/ws_counters.h"
 
+/* for a client to answer a close frame */
+#define CLOSE_TIMEOUT_US 5000000
+
 static int64_t limit_of(int64_t of_route, int64_t of_backend)
 {
     int64_t us = of_route != -1 ? of_route : of_backend;
@@ -47,6 +50,24 @@ static void compile_answer(struct route *r)
         add_header(r, r->response_rules.added[i].name, r->response_rules.added[i].value);
 }
 
+static int64_t time_of(int64_t us)
+{
+    return us < 0 ? CLOCK_NEVER : us;
+}
+
+static struct ws_options client_end(const struct conf_websocket *c)
+{
+    return (struct ws_options){.role = WS_SERVER,
+                               .relay = c->mode == CONF_WEBSOCKET_BRIDGE,
+                               .max_message = (uint64_t)c->max_message,
+                               .max_unsent = (size_t)c->max_unsent,
+                               .control_rate = c->control_frames,
+                               .ping_interval_us = time_of(c->ping_interval),
+                               .pong_timeout_us = time_of(c->pong_timeout),
+                               .idle_timeout_us = time_of(c->idle_timeout),
+                               .close_timeout_us = CLOSE_TIMEOUT_US};
+}
+
 void route_init(struct route *r, const struct conf *conf, const struct conf_route *rule, struct backend *backend)
 {
     const struct conf_backend *b = rule->action == CONF_ROUTE_BACKEND ? &conf->backends[rule->backend] : NULL;
@@ -58,8 +79,10 @@ void route_init(struct route *r, const struct conf *conf, const struct conf_rout
     r->strip_prefix = str_of(rule->strip_prefix);
     fields_rules_init(&r->request_rules, &rule->request_headers);
     fields_rules_init(&r->response_rules, &rule->response_headers);
-    if (rule->websocket.mode != CONF_WEBSOCKET_NONE)
+    if (rule->websocket.mode != CONF_WEBSOCKET_NONE) {
         r->websockets = mem_zalloc(sizeof(*r->websockets));
+        r->client_end = client_end(&rule->websocket);
+    }
     if (rule->action == CONF_ROUTE_RESPOND || rule->action == CONF_ROUTE_REDIRECT)
         compile_answer(r);
 }

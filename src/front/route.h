@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "config/conf.h"
 #include "front/fields.h"
+#include "upstream/ws.h"
 
 struct backend;
 struct ws_counters;
@@ -26,6 +27,7 @@ struct route {
     struct str strip_prefix;
     struct fields_rules request_rules, response_rules;
     struct ws_counters *websockets; /* NULL: the route has no `websocket` */
+    struct ws_options client_end;   /* of messages and bridge: what the client's end of a WebSocket is bound to */
     /* respond, redirect: the fields as they go out; names and values live here */
     h2o_header_t *headers;
     h2o_iovec_t *names;
