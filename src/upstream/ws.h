@@ -44,7 +44,11 @@ struct ws_options {
     enum ws_role role;
     bool relay;            /* messages arrive in pieces (on_piece), else whole (on_message) */
     uint64_t max_message;  /* bytes of an arriving message; past it: closed with 1009 */
-    size_t max_unsent;     /* bytes for the peer; from here on nothing is read from it, until half of them have gone */
+    size_t max_unsent;     /* bytes for the peer; from here on ws_has_room says no, until half of them have gone; and
+                              meanwhile nothing is read from the peer, unless: */
+    bool reads_when_full;  /* an end that is relayed to another: the owner holds it when the other end has no room, and
+                              two ends that each wait for the other would stand still. Of the pings that arrive while
+                              there is no room only the last is answered (RFC 6455 §5.5.3) */
     unsigned control_rate; /* control frames a second that may arrive, ten seconds' worth at once; past it: 1008. 0: no
                               limit */
     int64_t ping_interval_us; /* of silence, after which a ping is sent */
