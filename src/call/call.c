@@ -56,7 +56,7 @@ void call_detach(struct call *call)
         memcpy(at, r->body.base + call->body_sent, rest);
     r->body = (struct str){at, rest};
     call->body_sent = 0;
-    r->query = r->scheme = r->authority = r->id = r->peer = STR_NONE;
+    r->query = r->scheme = r->authority = r->id = r->peer = r->connection = STR_NONE;
     r->fields = NULL;
     r->nfields = 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * call: one unit of work: an HTTP request today, a WebSocket message or a sub-request later. A door makes it, a gate
+ * call: one unit of work: an HTTP request, or a WebSocket message; sub-requests later. A door makes it, a gate
  * admits it, an executor runs it; it ends exactly once with one outcome. A call belongs to one loop thread: every
  * callback below runs there, and nobody else touches it.
  *

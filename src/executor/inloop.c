@@ -90,6 +90,10 @@ static void run_handler(struct job *job)
 {
     const struct call_request *r = &job->call->request;
     const struct module_request request = {
+        .kind = r->kind,
+        .opcode = r->ws_opcode,
+        .close_code = r->ws_code,
+        .connection = r->connection,
         .method = r->method,
         .path = r->path,
         .query = r->query,

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "call/call.h"
 
 struct module;
 
@@ -21,6 +22,10 @@ struct module_field {
 
 /* Borrowed for the duration of module_handle */
 struct module_request {
+    enum call_kind kind;
+    unsigned opcode;       /* CALL_WS_MESSAGE: 1 text, 2 binary; else 0 */
+    unsigned close_code;   /* CALL_WS_CLOSE; else 0 */
+    struct str connection; /* empty: CALL_HTTP */
     struct str method, path, query, scheme, authority, peer, id;
     const struct module_field *fields;
     size_t nfields;
@@ -52,7 +57,7 @@ struct module *module_open(const char *path, const char *options_json, char *err
 /* the built-in CGI handler (RFC 3875): program is a file, or a directory ending in '/' */
 struct module *module_open_cgi(const char *program, const char *root, char *error, size_t error_size);
 /* Runs one call. true: answered whole. false: failed; `error` says why (nothing or only a part was written). A handler
- * that returns without having answered has failed. What the handler answers (names, values, status) is checked here. */
+ * that returns without having answered an HTTP request has failed. What the handler answers (names, values, status) is checked here. */
 bool module_handle(struct module *m, const struct module_request *request, const struct module_writer *writer,
                    char *error, size_t error_size);
 void module_close(struct module **m);

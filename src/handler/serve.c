@@ -30,6 +30,11 @@
 #define LOOK_INTERVAL_US 1000
 #define ERROR_MAX_BYTES  1024
 
+_Static_assert((int)FRAME_HTTP == (int)CALL_HTTP && (int)FRAME_WS_OPEN == (int)CALL_WS_OPEN &&
+                   (int)FRAME_WS_MESSAGE == (int)CALL_WS_MESSAGE && (int)FRAME_WS_CLOSE == (int)CALL_WS_CLOSE &&
+                   (int)FRAME_KIND_COUNT == (int)CALL_KIND_COUNT,
+               "kinds of frames and calls differ");
+
 struct serve {
     struct module *module;
     const atomic_bool *stopping;
@@ -259,6 +264,10 @@ static struct module_request request_of(struct serve *s)
     for (size_t i = 0; i < r->nfields; i++)
         s->module_fields[i] = (struct module_field){r->fields[i].name, r->fields[i].value};
     return (struct module_request){
+        .kind = (enum call_kind)r->kind,
+        .opcode = r->opcode,
+        .close_code = r->close_code,
+        .connection = r->connection,
         .method = r->method,
         .path = r->path,
         .query = r->query,

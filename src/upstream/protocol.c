@@ -20,6 +20,11 @@ _Static_assert(sizeof(struct frame_field) == sizeof(struct call_field), "fields 
 _Static_assert(offsetof(struct frame_field, value) == offsetof(struct call_field, value),
                "fields of frames and calls differ");
 
+_Static_assert((int)FRAME_HTTP == (int)CALL_HTTP && (int)FRAME_WS_OPEN == (int)CALL_WS_OPEN &&
+                   (int)FRAME_WS_MESSAGE == (int)CALL_WS_MESSAGE && (int)FRAME_WS_CLOSE == (int)CALL_WS_CLOSE &&
+                   (int)FRAME_KIND_COUNT == (int)CALL_KIND_COUNT,
+               "kinds of frames and calls differ");
+
 static void put_raw(struct buf *out, struct str piece)
 {
     buf_append_str(out, piece);
@@ -188,6 +193,9 @@ static bool native_put_head(struct buf *out, const struct call *call, const stru
     int64_t left = call->deadline_us == CLOCK_NEVER ? INT64_MAX : call->deadline_us - call->loop->now_us;
     struct frame_request request = {
         .timeout_us = left < 0 ? 0 : left,
+        .kind = (enum frame_kind)r->kind,
+        .opcode = r->ws_opcode,
+        .close_code = r->ws_code,
         .method = r->method,
         .path = r->path,
         .query = r->query,
@@ -195,6 +203,7 @@ static bool native_put_head(struct buf *out, const struct call *call, const stru
         .authority = r->authority,
         .peer = r->peer,
         .id = r->id,
+        .connection = r->connection,
         .fields = (const struct frame_field *)r->fields,
         .nfields = r->nfields,
     };

@@ -6,7 +6,7 @@
  *
  * The two directions differ in trust. The front checks what a worker sends to the letter, since the texts go into
  * answers to clients: names are tokens, values have no control bytes, what belongs to one connection is dropped. The
- * worker checks lengths only: its requests come from the front.
+ * worker checks lengths, and what belongs to a kind of call: its requests come from the front.
  */
 #include "config.h"
 
@@ -18,8 +18,10 @@
 /* Both structs are copied as they stand; no padding anywhere. */
 struct request_part {
     int64_t timeout_us;
-    uint32_t method, path, query, scheme, authority, peer, id; /* lengths */
+    uint32_t method, path, query, scheme, authority, peer, id, connection; /* lengths */
     uint32_t nfields;
+    uint8_t kind, opcode;
+    uint16_t close_code;
 };
 
 struct response_part {
@@ -33,7 +35,7 @@ struct field_part {
 };
 
 static_assert(sizeof(struct frame) == FRAME_HEAD_BYTES, "the fixed part is sent as it is in memory");
-static_assert(sizeof(struct request_part) == 40 && sizeof(struct response_part) == 16, "no padding crosses the wire");
+static_assert(sizeof(struct request_part) == 48 && sizeof(struct response_part) == 16, "no padding crosses the wire");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied in memory order");
 
 #define NO_QUERY UINT32_MAX
@@ -81,7 +83,7 @@ static size_t query_bytes(const struct frame_request *r)
 static size_t request_head_bytes(const struct frame_request *r)
 {
     return sizeof(struct request_part) + r->method.len + r->path.len + query_bytes(r) + r->scheme.len +
-           r->authority.len + r->peer.len + r->id.len + fields_bytes(r->fields, r->nfields);
+           r->authority.len + r->peer.len + r->id.len + r->connection.len + fields_bytes(r->fields, r->nfields);
 }
 
 static size_t response_head_bytes(const struct frame_response *r)
@@ -111,11 +113,19 @@ static char *put_lengths(char *at, const struct frame_field *fields, size_t n)
 void frame_put_request(struct buf *out, uint64_t call, const struct frame_request *r, uint64_t body_len)
 {
     const struct request_part part = {
-        r->timeout_us,           (uint32_t)r->method.len,
-        (uint32_t)r->path.len,   r->query.base == NULL ? NO_QUERY : (uint32_t)r->query.len,
-        (uint32_t)r->scheme.len, (uint32_t)r->authority.len,
-        (uint32_t)r->peer.len,   (uint32_t)r->id.len,
+        r->timeout_us,
+        (uint32_t)r->method.len,
+        (uint32_t)r->path.len,
+        r->query.base == NULL ? NO_QUERY : (uint32_t)r->query.len,
+        (uint32_t)r->scheme.len,
+        (uint32_t)r->authority.len,
+        (uint32_t)r->peer.len,
+        (uint32_t)r->id.len,
+        (uint32_t)r->connection.len,
         (uint32_t)r->nfields,
+        (uint8_t)r->kind,
+        (uint8_t)r->opcode,
+        (uint16_t)r->close_code,
     };
     size_t head_len = request_head_bytes(r);
     assert(r->nfields <= FRAME_FIELDS_MAX && head_len <= FRAME_HEAD_MAX);
@@ -131,6 +141,7 @@ void frame_put_request(struct buf *out, uint64_t call, const struct frame_reques
     at = put_str(at, r->authority);
     at = put_str(at, r->peer);
     at = put_str(at, r->id);
+    at = put_str(at, r->connection);
     for (size_t i = 0; i < r->nfields; i++)
         at = put_str(put_str(at, r->fields[i].name), r->fields[i].value);
     out->len = (size_t)(at - out->base);
@@ -255,6 +266,15 @@ static struct frame_field take_field(struct reader *r, const char *lengths, size
     return f;
 }
 
+/* a member that does not go with the kind is zero */
+static bool kind_valid(const struct request_part *part)
+{
+    bool is_message = part->kind == FRAME_WS_MESSAGE, is_close = part->kind == FRAME_WS_CLOSE;
+    return part->kind < FRAME_KIND_COUNT && (part->connection == 0) == (part->kind == FRAME_HTTP) &&
+           (is_message ? part->opcode == 1 || part->opcode == 2 : part->opcode == 0) &&
+           (is_close ? part->close_code >= 1000 && part->close_code <= 4999 : part->close_code == 0);
+}
+
 bool frame_get_request(struct frame_request *r, struct frame_field *fields, const char *head, size_t head_len)
 {
     struct request_part part;
@@ -263,9 +283,12 @@ bool frame_get_request(struct frame_request *r, struct frame_field *fields, cons
     memcpy(&part, head, sizeof(part));
     struct reader in = {head + sizeof(part), head + head_len, false};
     const char *lengths = take_lengths(&in, part.nfields);
-    if (lengths == NULL)
+    if (lengths == NULL || !kind_valid(&part))
         return false;
     r->timeout_us = part.timeout_us;
+    r->kind = (enum frame_kind)part.kind;
+    r->opcode = part.opcode;
+    r->close_code = part.close_code;
     r->method = take(&in, part.method);
     r->path = take(&in, part.path);
     r->query = part.query == NO_QUERY ? STR_NONE : take(&in, part.query);
@@ -273,6 +296,7 @@ bool frame_get_request(struct frame_request *r, struct frame_field *fields, cons
     r->authority = take(&in, part.authority);
     r->peer = take(&in, part.peer);
     r->id = take(&in, part.id);
+    r->connection = take(&in, part.connection);
     for (uint32_t i = 0; i < part.nfields; i++)
         fields[i] = take_field(&in, lengths, i);
     r->fields = fields;

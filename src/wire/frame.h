@@ -18,7 +18,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-#define FRAME_VERSION    1
+#define FRAME_VERSION    2
 #define FRAME_HEAD_BYTES 24
 #define FRAME_HEAD_MAX   (96 * 1024) /* a request's or response's head part */
 #define FRAME_FIELDS_MAX 128
@@ -39,9 +39,16 @@ struct frame_field {
     struct str name, value;
 };
 
+/* What is asked of the handler: the values of enum call_kind, which this room does not know. */
+enum frame_kind { FRAME_HTTP, FRAME_WS_OPEN, FRAME_WS_MESSAGE, FRAME_WS_CLOSE, FRAME_KIND_COUNT };
+
 struct frame_request {
     int64_t timeout_us; /* time left for execution; INT64_MAX: none */
+    enum frame_kind kind;
+    unsigned opcode;     /* FRAME_WS_MESSAGE: 1 text, 2 binary; else 0 */
+    unsigned close_code; /* FRAME_WS_CLOSE: 1000..4999; else 0 */
     struct str method, path, query /* base NULL: none */, scheme, authority, peer, id;
+    struct str connection; /* empty for FRAME_HTTP, and only then */
     const struct frame_field *fields;
     size_t nfields;
 };
@@ -68,6 +75,7 @@ void frame_put_fail(struct buf *out, uint64_t call, struct str message);
 /* 1: frame_r filled; 0: needs FRAME_HEAD_BYTES; -1: garbage (version, type, flags or lengths) */
 int frame_get(struct frame *frame_r, const char *bytes, size_t len);
 /* Decode a head of frame->head_len bytes; views into it. fields must hold FRAME_FIELDS_MAX. false: garbage.
+ * Of a request, lengths and what goes with its kind are checked.
  * A response is checked as a stranger's: status 200..599, lower-case token names, no control bytes in values; hop-by-hop
  * fields and Content-Length are dropped. Names are lower-cased by frame_put_response. */
 bool frame_get_request(struct frame_request *r, struct frame_field *fields, const char *head, size_t head_len);

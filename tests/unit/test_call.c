@@ -52,6 +52,9 @@ static void test_a_detached_call_keeps_what_it_still_needs(void **state)
                                     .path = str_of(path),
                                     .query = STR("a=1"),
                                     .authority = STR("example"),
+                                    .kind = CALL_WS_MESSAGE,
+                                    .ws_opcode = 1,
+                                    .connection = STR("00c1"),
                                     .fields = fields,
                                     .nfields = 1,
                                     .body = str_of(body)}};
@@ -66,6 +69,8 @@ static void test_a_detached_call_keeps_what_it_still_needs(void **state)
     assert_str(call.request.path, "/encode");
     assert_null(call.request.query.base);
     assert_null(call.request.authority.base);
+    assert_int_equal(call.request.kind, CALL_WS_MESSAGE);
+    assert_null(call.request.connection.base);
     assert_int_equal(call.request.nfields, 0);
     assert_str(call_body_take(&call, 3), "456");
     assert_str(call_body_take(&call, 100), "789");

@@ -159,6 +159,51 @@ static void answer_comes_byte_by_byte(void **state)
     probe_free(&p);
 }
 
+static void answer_status(int fd, uint64_t call, int status)
+{
+    struct buf out = {0};
+    struct frame_response head = response_of(status, 0);
+    frame_put_response(&out, call, &head, 0, true);
+    send_all(fd, &out);
+    buf_free(&out);
+}
+
+static void script_websocket(struct backend *b)
+{
+    static struct received r;
+    int fd = backend_accept(b);
+    receive(fd, &r);
+    bool is_message = r.request.kind == FRAME_WS_MESSAGE && r.request.opcode == 2 && r.request.close_code == 0 &&
+                      str_eq(r.request.connection, STR("00c1")) && memcmp(r.body, "body", 4) == 0;
+    answer_status(fd, r.frame.call, is_message ? 200 : 500);
+    receive(fd, &r);
+    bool is_end = r.request.kind == FRAME_WS_CLOSE && r.request.opcode == 0 && r.request.close_code == 1006;
+    answer_status(fd, r.frame.call, is_end ? 200 : 500);
+    close(fd);
+}
+
+static void what_happens_on_a_websocket_reaches_the_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    crew_rig_man(f, script_websocket);
+    probe_init(&p, &f->rig, f->ex, "POST", "/x");
+    probe_set_body(&p, "body", 4);
+    p.call.request.kind = CALL_WS_MESSAGE;
+    p.call.request.ws_opcode = 2;
+    p.call.request.connection = STR("00c1");
+    probe_run(&f->rig, &p);
+    assert_int_equal(p.status, 200);
+    probe_free(&p);
+    probe_init(&p, &f->rig, f->ex, "POST", "/x");
+    p.call.request.kind = CALL_WS_CLOSE;
+    p.call.request.ws_code = 1006;
+    p.call.request.connection = STR("00c1");
+    probe_run(&f->rig, &p);
+    assert_int_equal(p.status, 200);
+    probe_free(&p);
+}
+
 /* what the bad worker sends, for call 1 */
 static void put_bad(struct buf *out, const char *kind)
 {
@@ -508,6 +553,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         N(calls_share_a_connection),
         N(answer_comes_byte_by_byte),
+        N(what_happens_on_a_websocket_reaches_the_worker),
         N(failure_has_the_handlers_words),
         N(failure_may_come_late),
         N(answer_to_another_call_is_garbage),

@@ -95,6 +95,74 @@ static void a_request_is_read_back(void **state)
     buf_free(&out);
 }
 
+static struct frame_request message(void)
+{
+    struct frame_request r = request();
+    r.kind = FRAME_WS_MESSAGE;
+    r.opcode = 2;
+    r.connection = STR("00c1");
+    return r;
+}
+
+static bool survives(const struct frame_request *in, struct frame_request *got)
+{
+    static struct buf out;
+    static struct frame_field fields[FRAME_FIELDS_MAX];
+    buf_clear(&out);
+    frame_put_request(&out, 1, in, 0);
+    return frame_get_request(got, fields, out.base + FRAME_HEAD_BYTES, out.len - FRAME_HEAD_BYTES);
+}
+
+static void a_websocket_message_is_read_back(void **state)
+{
+    struct frame_request in = message(), got;
+    assert_true(survives(&in, &got));
+    assert_int_equal(got.kind, FRAME_WS_MESSAGE);
+    assert_int_equal(got.opcode, 2);
+    assert_int_equal(got.close_code, 0);
+    assert_str(got.connection, in.connection);
+    assert_str(got.id, in.id);
+    assert_same_fields(got.fields, got.nfields);
+}
+
+static void the_opening_and_the_end_of_a_websocket_are_read_back(void **state)
+{
+    struct frame_request in = request(), got;
+    in.connection = STR("00c1");
+    in.kind = FRAME_WS_OPEN;
+    assert_true(survives(&in, &got));
+    assert_int_equal(got.kind, FRAME_WS_OPEN);
+    in.kind = FRAME_WS_CLOSE;
+    in.close_code = 1006;
+    assert_true(survives(&in, &got));
+    assert_int_equal(got.kind, FRAME_WS_CLOSE);
+    assert_int_equal(got.close_code, 1006);
+}
+
+static void what_does_not_go_with_the_kind_is_garbage(void **state)
+{
+    const struct {
+        enum frame_kind kind;
+        unsigned opcode, close_code;
+        const char *connection;
+    } bad[] = {
+        {FRAME_KIND_COUNT, 0, 0, "c"},    {FRAME_HTTP, 0, 0, "c"},        {FRAME_HTTP, 1, 0, ""},
+        {FRAME_HTTP, 0, 1000, ""},        {FRAME_WS_OPEN, 0, 0, ""},      {FRAME_WS_OPEN, 1, 0, "c"},
+        {FRAME_WS_MESSAGE, 1, 0, ""},     {FRAME_WS_MESSAGE, 0, 0, "c"},  {FRAME_WS_MESSAGE, 3, 0, "c"},
+        {FRAME_WS_MESSAGE, 1, 1000, "c"}, {FRAME_WS_CLOSE, 0, 0, "c"},    {FRAME_WS_CLOSE, 0, 999, "c"},
+        {FRAME_WS_CLOSE, 0, 5000, "c"},   {FRAME_WS_CLOSE, 1, 1000, "c"}, {FRAME_WS_CLOSE, 0, 1000, ""},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct frame_request in = request(), got;
+        in.kind = bad[i].kind;
+        in.opcode = bad[i].opcode;
+        in.close_code = bad[i].close_code;
+        in.connection = str_of(bad[i].connection);
+        if (survives(&in, &got))
+            fail_msg("row %zu is taken", i);
+    }
+}
+
 static void no_query_is_not_an_empty_query(void **state)
 {
     const struct str queries[] = {STR_NONE, STR("")};
@@ -139,7 +207,7 @@ static void the_most_fields_are_read_back(void **state)
 static void a_request_head_cut_anywhere_is_garbage(void **state)
 {
     struct buf out = {0};
-    struct frame_request in = request(), got;
+    struct frame_request in = message(), got;
     frame_put_request(&out, 1, &in, 0);
     size_t len;
     char *head = head_of(&out, &len);
@@ -338,9 +406,9 @@ static void more_fields_than_there_is_room_for_are_garbage(void **state)
     struct frame_request in = {.method = STR("GET"), .path = STR("/")}, got;
     frame_put_request(&out, 1, &in, 0);
     const uint32_t many = FRAME_FIELDS_MAX + 1;
-    static char head[40 + 8 * (FRAME_FIELDS_MAX + 1) + 4];
-    memcpy(head, out.base + FRAME_HEAD_BYTES, 40);
-    memcpy(head + 36, &many, sizeof(many));
+    static char head[48 + 8 * (FRAME_FIELDS_MAX + 1) + 4];
+    memcpy(head, out.base + FRAME_HEAD_BYTES, 48);
+    memcpy(head + 40, &many, sizeof(many));
     memcpy(head + sizeof(head) - 4, "GET/", 4);
     static struct frame_field fields[FRAME_FIELDS_MAX + 1];
     assert_false(frame_get_request(&got, fields, head, sizeof(head)));
@@ -413,13 +481,14 @@ static const struct bad_fixed {
     struct frame frame;
 } bad_fixed[] = {
     {"version 0", {0, FRAME_END, FRAME_LAST, 0, 0, 1}},
-    {"version 2", {2, FRAME_END, FRAME_LAST, 0, 0, 1}},
+    {"version 1", {1, FRAME_END, FRAME_LAST, 0, 0, 1}},
+    {"version 3", {3, FRAME_END, FRAME_LAST, 0, 0, 1}},
     {"type 0", {FRAME_VERSION, 0, 0, 0, 0, 1}},
     {"type between the directions", {FRAME_VERSION, 5, 0, 0, 0, 1}},
     {"type past the end", {FRAME_VERSION, FRAME_TYPE_END, 0, 0, 0, 1}},
     {"call 0", {FRAME_VERSION, FRAME_END, FRAME_LAST, 0, 0, 0}},
     {"request with flags", {FRAME_VERSION, FRAME_REQUEST, 1, 64, 0, 1}},
-    {"request without head", {FRAME_VERSION, FRAME_REQUEST, 0, 39, 0, 1}},
+    {"request without head", {FRAME_VERSION, FRAME_REQUEST, 0, 47, 0, 1}},
     {"request head too long", {FRAME_VERSION, FRAME_REQUEST, 0, FRAME_HEAD_MAX + 1, 0, 1}},
     {"request body of 2^63", {FRAME_VERSION, FRAME_REQUEST, 0, 64, UINT64_C(1) << 63, 1}},
     {"response with unknown flag", {FRAME_VERSION, FRAME_HEAD, 2, 16, 0, 1}},
@@ -449,6 +518,9 @@ int main(void)
 {
     const struct CMUnitTest rest[] = {
         cmocka_unit_test(a_request_is_read_back),
+        cmocka_unit_test(a_websocket_message_is_read_back),
+        cmocka_unit_test(the_opening_and_the_end_of_a_websocket_are_read_back),
+        cmocka_unit_test(what_does_not_go_with_the_kind_is_garbage),
         cmocka_unit_test(no_query_is_not_an_empty_query),
         cmocka_unit_test(the_most_fields_are_read_back),
         cmocka_unit_test(a_request_head_cut_anywhere_is_garbage),

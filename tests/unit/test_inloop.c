@@ -25,6 +25,10 @@ struct module {
     int pieces;
     bool fails;
     int unwanted; /* writes that nobody wanted */
+    /* of the last call */
+    enum call_kind kind;
+    unsigned opcode, close_code;
+    char connection[8];
 };
 
 static struct module module;
@@ -34,6 +38,10 @@ bool module_handle(struct module *m, const struct module_request *request, const
 {
     struct module_field field = {STR("x-path"), request->path};
     m->calls++;
+    m->kind = request->kind;
+    m->opcode = request->opcode;
+    m->close_code = request->close_code;
+    snprintf(m->connection, sizeof(m->connection), "%.*s", STR_ARG(request->connection));
     if (m->fails && m->pieces == 0) {
         snprintf(error, error_size, "no such table");
         return false;
@@ -92,6 +100,31 @@ static void handler_answers(void **state)
     assert_string_equal(buf_z(&f->p.head_text), "x-path: /hello\n");
     assert_string_equal(buf_z(&f->p.body), "01234567890123456789");
     assert_int_equal(module.unwanted, 0);
+}
+
+static void handler_is_told_of_the_websocket(void **state)
+{
+    struct fixture *f = *state;
+    f->p.call.request.kind = CALL_WS_MESSAGE;
+    f->p.call.request.ws_opcode = 2;
+    f->p.call.request.connection = STR("00c1");
+    probe_run(&f->rig, &f->p);
+    probe_expect(&f->p, REASON_NONE);
+    assert_int_equal(module.kind, CALL_WS_MESSAGE);
+    assert_int_equal(module.opcode, 2);
+    assert_string_equal(module.connection, "00c1");
+}
+
+static void handler_is_told_of_the_websockets_end(void **state)
+{
+    struct fixture *f = *state;
+    f->p.call.request.kind = CALL_WS_CLOSE;
+    f->p.call.request.ws_code = 1001;
+    f->p.call.request.connection = STR("00c1");
+    probe_run(&f->rig, &f->p);
+    probe_expect(&f->p, REASON_NONE);
+    assert_int_equal(module.kind, CALL_WS_CLOSE);
+    assert_int_equal(module.close_code, 1001);
 }
 
 static void handler_fails(void **state)
@@ -178,6 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(handler_answers),
+        T(handler_is_told_of_the_websocket),
+        T(handler_is_told_of_the_websockets_end),
         T(handler_fails),
         T(handler_fails_in_the_middle),
         T(abandoned_before_it_began_is_never_called),
