@@ -10,7 +10,7 @@ tests_bench_bench_gate_SOURCES = tests/bench/bench_gate.c
 tests_bench_bench_gate_LDADD = libgate.a libbase.a -lpthread
 bench-programs: $(EXTRA_PROGRAMS)
 .PHONY: bench-programs
-EXTRA_DIST += tests/bench/run.py
+EXTRA_DIST += tests/bench/run.py tests/bench/websocket.py
 EXTRA_PROGRAMS += tests/bench/bench_strict
 tests_bench_bench_strict_SOURCES = tests/bench/bench_strict.c
 tests_bench_bench_strict_LDADD = libstrict.a libcall.a libbase.a $(H2O_LIBS)
@@ -20,3 +20,8 @@ tests_bench_bench_router_LDADD = libdoor.a libbase.a $(PCRE2_LIBS)
 EXTRA_PROGRAMS += tests/bench/bench_host
 tests_bench_bench_host_SOURCES = tests/bench/bench_host.c
 tests_bench_bench_host_LDADD = libwire.a libbase.a
+EXTRA_PROGRAMS += tests/bench/ws_load tests/bench/h2o_ws
+tests_bench_ws_load_SOURCES = tests/bench/ws_load.c
+tests_bench_h2o_ws_SOURCES = tests/bench/h2o_ws.c
+tests_bench_h2o_ws_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS)
+tests_bench_h2o_ws_LDADD = $(H2O_LIBS) $(OPENSSL_LIBS) -lpthread

@@ -350,6 +350,18 @@ def bench_parked(a):
     p.kill()
 
 
+def stop_all():
+    for p in children:
+        if p.poll() is None:
+            p.terminate()
+    for p in children:
+        try:
+            p.wait(5)
+        except subprocess.TimeoutExpired:
+            p.kill()
+    shutil.rmtree(TMP, ignore_errors=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["cpu", "isolation", "overload", "parked"])
@@ -364,15 +376,8 @@ def main():
         for what in a.what:
             {"cpu": bench_cpu, "isolation": bench_isolation, "overload": bench_overload, "parked": bench_parked}[what](a)
     finally:
-        for p in children:
-            if p.poll() is None:
-                p.terminate()
-        for p in children:
-            try:
-                p.wait(5)
-            except subprocess.TimeoutExpired:
-                p.kill()
-        shutil.rmtree(TMP, ignore_errors=True)
+        stop_all()
 
 
-main()
+if __name__ == "__main__":
+    main()
