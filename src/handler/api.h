@@ -30,6 +30,7 @@ enum api_text {
     API_TEXT_AUTHORITY,
     API_TEXT_PEER,
     API_TEXT_ID,
+    API_TEXT_CONNECTION,
     API_TEXT_COUNT
 };
 
@@ -47,6 +48,8 @@ struct api_response {
     bool touched;      /* the module has said anything at all */
     bool sent;         /* the head is out: status and fields are final */
     bool unwanted;     /* the writer has said that nobody reads on */
+    bool messages;     /* bulkhead_send or bulkhead_close: the body is events, and only they write it */
+    bool closed;       /* bulkhead_close */
 };
 
 struct bulkhead_call {
@@ -70,5 +73,10 @@ bool api_call_finish(struct bulkhead_call *call);
 void api_call_cleanup(struct bulkhead_call *call);
 /* marks the call as failed; returns false for the convenience of the response functions */
 bool api_fail(struct bulkhead_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "may the module still say something?": not after a failure, nor when nobody wants more. Notes that it tries. */
+bool api_usable(struct bulkhead_call *call);
+/* "may `handle` return without a word?" */
+bool api_may_be_silent(const struct bulkhead_call *call);
 
 #endif

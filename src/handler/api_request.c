@@ -12,6 +12,10 @@
 #include "handler/api.h"
 #include "handler/params.h"
 
+static_assert((int)BULKHEAD_REQUEST == (int)CALL_HTTP && (int)BULKHEAD_OPEN == (int)CALL_WS_OPEN &&
+                  (int)BULKHEAD_MESSAGE == (int)CALL_WS_MESSAGE && (int)BULKHEAD_CLOSE == (int)CALL_WS_CLOSE,
+              "kinds of calls differ between here and there");
+
 static const char *text(struct bulkhead_call *call, enum api_text which, struct str s)
 {
     assert(call->magic == API_CALL_MAGIC);
@@ -53,6 +57,29 @@ const char *bulkhead_peer(struct bulkhead_call *call)
 const char *bulkhead_request_id(struct bulkhead_call *call)
 {
     return text(call, API_TEXT_ID, call->request->id);
+}
+
+enum bulkhead_kind bulkhead_kind(struct bulkhead_call *call)
+{
+    assert(call->magic == API_CALL_MAGIC);
+    return (enum bulkhead_kind)call->request->kind;
+}
+
+enum bulkhead_opcode bulkhead_opcode(struct bulkhead_call *call)
+{
+    assert(call->magic == API_CALL_MAGIC);
+    return (enum bulkhead_opcode)call->request->opcode;
+}
+
+const char *bulkhead_connection(struct bulkhead_call *call)
+{
+    return text(call, API_TEXT_CONNECTION, call->request->connection);
+}
+
+int bulkhead_close_code(struct bulkhead_call *call)
+{
+    assert(call->magic == API_CALL_MAGIC);
+    return (int)call->request->close_code;
 }
 
 static const char *decode(struct bulkhead_call *call, struct str encoded, size_t *length)

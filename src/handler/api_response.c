@@ -24,6 +24,7 @@ static void init_response(struct api_response *r)
     r->written = 0;
     r->held = (struct buf){0};
     r->touched = r->sent = r->unwanted = false;
+    r->messages = r->closed = false;
 }
 
 void api_call_init(struct bulkhead_call *call, const char *module_name, const struct module_request *request,
@@ -77,8 +78,7 @@ int bulkhead_failed(struct bulkhead_call *call, const char *format, ...)
 
 /* ---- the head --------------------------------------------------------------------------------------------------- */
 
-/* "may the module still say something?" */
-static bool usable(struct bulkhead_call *call)
+bool api_usable(struct bulkhead_call *call)
 {
     assert(call->magic == API_CALL_MAGIC);
     call->response.touched = true;
@@ -87,7 +87,7 @@ static bool usable(struct bulkhead_call *call)
 
 bool bulkhead_status(struct bulkhead_call *call, int status)
 {
-    if (!usable(call))
+    if (!api_usable(call))
         return false;
     if (call->response.sent)
         return api_fail(call, "status %d was set after the head had been sent", status);
@@ -156,7 +156,7 @@ static void remove_fields(struct api_response *r, struct str name)
 
 static bool put_field(struct bulkhead_call *call, const char *name, const char *value, bool replace)
 {
-    if (!usable(call))
+    if (!api_usable(call))
         return false;
     struct str n = lower_name(call, name), v = str_of(value);
     if (!check_field(call, n, v))
@@ -178,7 +178,7 @@ bool bulkhead_set_header(struct bulkhead_call *call, const char *name, const cha
 
 bool bulkhead_content_length(struct bulkhead_call *call, uint64_t length)
 {
-    if (!usable(call))
+    if (!api_usable(call))
         return false;
     if (call->response.sent)
         return api_fail(call, "the content length was set after the head had been sent");
@@ -238,12 +238,14 @@ static bool send_held(struct bulkhead_call *call, bool complete)
 
 bool bulkhead_flush(struct bulkhead_call *call)
 {
-    return usable(call) && send_held(call, false);
+    return api_usable(call) && send_held(call, false);
 }
 
 static bool count(struct bulkhead_call *call, size_t length)
 {
     struct api_response *r = &call->response;
+    if (r->messages)
+        return api_fail(call, "a body was written after bulkhead_send() or bulkhead_close()");
     if (r->announced >= 0 && length > (uint64_t)r->announced - r->written)
         return api_fail(call, "more body than the announced %" PRId64 " bytes", r->announced);
     r->written += length;
@@ -253,7 +255,7 @@ static bool count(struct bulkhead_call *call, size_t length)
 bool bulkhead_write(struct bulkhead_call *call, const void *bytes, size_t length)
 {
     struct api_response *r = &call->response;
-    if (!usable(call) || !count(call, length))
+    if (!api_usable(call) || !count(call, length))
         return false;
     if (length > MODULE_HELD_MAX - r->held.len && !send_held(call, false))
         return false;
@@ -274,10 +276,11 @@ bool bulkhead_write_json(struct bulkhead_call *call, const char *bytes, size_t l
 
 int bulkhead_answer(struct bulkhead_call *call, int status, const char *content_type, const void *body, size_t length)
 {
-    if (!usable(call))
+    if (!api_usable(call))
         return -1;
     if (call->response.sent || call->response.written != 0) {
-        api_fail(call, "bulkhead_answer() after a part of the body had been written");
+        api_fail(call, "bulkhead_answer() after %s",
+                 call->response.messages ? "messages had been sent" : "a part of the body had been written");
         return -1;
     }
     bool ok = bulkhead_status(call, status) &&
@@ -302,7 +305,7 @@ bool api_call_finish(struct bulkhead_call *call)
         return false;
     if (r->unwanted)
         return api_fail(call, "nobody wants the answer any more");
-    if (!r->touched)
+    if (!r->touched && !api_may_be_silent(call))
         return api_fail(call, "the handler returned without an answer");
     /* to HEAD a length may be announced without a body to count */
     bool uncounted = r->written == 0 && !body_goes_out(call);

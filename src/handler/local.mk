@@ -1,7 +1,8 @@
 # room: handler
 noinst_LIBRARIES += libhandler.a
 libhandler_a_SOURCES = \
-  src/handler/api.h src/handler/api_request.c src/handler/api_response.c src/handler/api_text.c \
+  src/handler/api.h src/handler/api_message.c src/handler/api_request.c \
+  src/handler/api_response.c src/handler/api_text.c \
   src/handler/arena.h src/handler/arena.c \
   src/handler/cgi.h src/handler/cgi.c \
   src/handler/cgi_environment.h src/handler/cgi_environment.c \

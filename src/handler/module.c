@@ -4,8 +4,8 @@
  *
  * Objects: `module` holds the handler's table, its state and its options; one per backend and process. `bulkhead_call`
  * (api.h) is one running call, on the stack of its thread, with its memory in an `arena`. `bulkhead_options`
- * (options.c) is the JSON behind typed lookups. The functions that modules call are in api_request.c, api_response.c
- * and api_text.c; the executables export them by HANDLER_EXPORT_LDFLAGS (local.mk).
+ * (options.c) is the JSON behind typed lookups. The functions that modules call are in api_request.c, api_response.c,
+ * api_message.c and api_text.c; the executables export them by HANDLER_EXPORT_LDFLAGS (local.mk).
  *
  * module_open and module_close: boot; module_handle: any thread, several at once. The module is trusted code: it shares
  * this process. What it answers is checked all the same.

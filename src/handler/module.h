@@ -57,7 +57,8 @@ struct module *module_open(const char *path, const char *options_json, char *err
 /* the built-in CGI handler (RFC 3875): program is a file, or a directory ending in '/' */
 struct module *module_open_cgi(const char *program, const char *root, char *error, size_t error_size);
 /* Runs one call. true: answered whole. false: failed; `error` says why (nothing or only a part was written). A handler
- * that returns without having answered an HTTP request has failed. What the handler answers (names, values, status) is checked here. */
+ * that returns without having answered has failed, except on a WebSocket. What the handler answers (names, values,
+ * status) is checked here. */
 bool module_handle(struct module *m, const struct module_request *request, const struct module_writer *writer,
                    char *error, size_t error_size);
 void module_close(struct module **m);

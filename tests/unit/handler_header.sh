@@ -15,6 +15,16 @@ cat >"$work/c.c" <<'END'
 static int handle(struct bulkhead_call *call, void *state)
 {
     (void)state;
+    switch (bulkhead_kind(call)) {
+    case BULKHEAD_MESSAGE:
+        return bulkhead_send(call, bulkhead_opcode(call), "hello", 5) ? 0 : -1;
+    case BULKHEAD_OPEN:
+        return bulkhead_close(call, 1000, bulkhead_connection(call)) ? 0 : -1;
+    case BULKHEAD_CLOSE:
+        return bulkhead_close_code(call) == 1000 ? 0 : -1;
+    case BULKHEAD_REQUEST:
+        break;
+    }
     return bulkhead_answer(call, 200, "text/plain", "hello\n", 6);
 }
 
@@ -26,6 +36,8 @@ cat >"$work/cxx.cc" <<'END'
 
 static int handle(bulkhead_call *call, void *)
 {
+    if (bulkhead_kind(call) == BULKHEAD_MESSAGE)
+        return bulkhead_send(call, BULKHEAD_TEXT, "hello", 5) && bulkhead_close(call, 1000, nullptr) ? 0 : -1;
     return bulkhead_answer(call, 200, "text/plain", "hello\n", 6);
 }
 

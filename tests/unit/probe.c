@@ -198,6 +198,135 @@ static int body_length(struct bulkhead_call *call, struct probe *probe)
     return bulkhead_printf(call, "%zu %zu", length, sum) ? 0 : -1;
 }
 
+/* ---- WebSocket -------------------------------------------------------------------------------------------------- */
+
+static int silent(struct bulkhead_call *call, struct probe *probe)
+{
+    return 0;
+}
+
+static int websocket(struct bulkhead_call *call, struct probe *probe)
+{
+    return bulkhead_printf(call, "%d %d '%s' %d", (int)bulkhead_kind(call), (int)bulkhead_opcode(call),
+                           bulkhead_connection(call), bulkhead_close_code(call))
+               ? 0
+               : -1;
+}
+
+static bool send_hello(struct bulkhead_call *call)
+{
+    return bulkhead_send(call, BULKHEAD_TEXT, "hello", 5);
+}
+
+static int send_two(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_set_header(call, "Content-Type", "text/plain");
+    bulkhead_add_header(call, "Set-Meta-Room", "7");
+    return send_hello(call) && bulkhead_send(call, BULKHEAD_BINARY, "\0\1", 2) ? 0 : -1;
+}
+
+static int send_empty(struct bulkhead_call *call, struct probe *probe)
+{
+    return bulkhead_send(call, BULKHEAD_TEXT, NULL, 0) ? 0 : -1;
+}
+
+/* the first message arrives although the handler does not return */
+static int send_and_wait(struct bulkhead_call *call, struct probe *probe)
+{
+    send_hello(call);
+    return wait_cancelled(call, probe);
+}
+
+static int send_on(struct bulkhead_call *call, struct probe *probe)
+{
+    int messages = 0;
+    while (send_hello(call))
+        messages++;
+    return bulkhead_failed(call, "%d messages", messages);
+}
+
+static int send_and_write(struct bulkhead_call *call, struct probe *probe)
+{
+    send_hello(call);
+    return finish(call);
+}
+
+static int send_and_answer(struct bulkhead_call *call, struct probe *probe)
+{
+    send_hello(call);
+    return bulkhead_answer(call, 200, NULL, "body", 4);
+}
+
+static int write_and_send(struct bulkhead_call *call, struct probe *probe)
+{
+    finish(call);
+    send_hello(call);
+    return 0;
+}
+
+static int announce_and_send(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_content_length(call, 4);
+    send_hello(call);
+    return finish(call);
+}
+
+static int send_latin1(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_send(call, BULKHEAD_TEXT, "caf\xe9", 4);
+    return 0;
+}
+
+static int send_opcode_3(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_send(call, (enum bulkhead_opcode)3, "", 0);
+    return 0;
+}
+
+static int send_404(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_status(call, 404);
+    send_hello(call);
+    return 0;
+}
+
+static int send_204(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_status(call, 204);
+    send_hello(call);
+    return 0;
+}
+
+static int close_4000(struct bulkhead_call *call, struct probe *probe)
+{
+    return bulkhead_close(call, 4000, "bye") ? 0 : -1;
+}
+
+static int close_1002(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_close(call, 1002, NULL);
+    return 0;
+}
+
+static int close_long(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_close(call, 1000, bulkhead_format(call, "%0124d", 0));
+    return 0;
+}
+
+static int close_latin1(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_close(call, 1000, "caf\xe9");
+    return 0;
+}
+
+static int close_and_send(struct bulkhead_call *call, struct probe *probe)
+{
+    bulkhead_close(call, 1000, NULL);
+    send_hello(call);
+    return 0;
+}
+
 static const struct deed deeds[] = {
     {"/status-99", status_99},
     {"/header-break", header_break},
@@ -221,6 +350,25 @@ static const struct deed deeds[] = {
     {"/meet", meet},
     {"/whole", whole},
     {"/body-length", body_length},
+    {"/silent", silent},
+    {"/websocket", websocket},
+    {"/send-two", send_two},
+    {"/send-empty", send_empty},
+    {"/send-and-wait", send_and_wait},
+    {"/send-on", send_on},
+    {"/send-and-write", send_and_write},
+    {"/send-and-answer", send_and_answer},
+    {"/write-and-send", write_and_send},
+    {"/announce-and-send", announce_and_send},
+    {"/send-latin1", send_latin1},
+    {"/send-opcode-3", send_opcode_3},
+    {"/send-404", send_404},
+    {"/send-204", send_204},
+    {"/close-4000", close_4000},
+    {"/close-1002", close_1002},
+    {"/close-long", close_long},
+    {"/close-latin1", close_latin1},
+    {"/close-and-send", close_and_send},
 };
 
 static int probe_handle(struct bulkhead_call *call, void *state)

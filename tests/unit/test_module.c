@@ -396,6 +396,137 @@ static void a_writer_that_has_gone_stops_the_handler(void **state)
     capture_free(&a);
 }
 
+/* ---- WebSocket -------------------------------------------------------------------------------------------------- */
+
+static struct capture ask_websocket(enum call_kind kind, const char *path)
+{
+    struct capture a = {0};
+    struct module *m = capture_open(PROBE, NULL);
+    struct module_request request = request_for("POST", path, NULL);
+    request.kind = kind;
+    request.opcode = kind == CALL_WS_MESSAGE ? 2 : 0;
+    request.close_code = kind == CALL_WS_CLOSE ? 1006 : 0;
+    request.connection = STR("00c1");
+    capture_call(&a, m, &request);
+    module_close(&m);
+    return a;
+}
+
+static void assert_body(struct capture a, const char *body, size_t len)
+{
+    if (!a.ok)
+        fail_msg("%s", a.error);
+    assert_int_equal(a.body.len, len);
+    assert_memory_equal(a.body.base, body, len);
+    capture_free(&a);
+}
+
+/* the call fails after `messages` bodies, for this reason */
+static void assert_message_fails(const char *path, unsigned messages, const char *words)
+{
+    struct capture a = ask_websocket(CALL_WS_MESSAGE, path);
+    assert_false(a.ok);
+    assert_int_equal(a.bodies, messages);
+    assert_int_equal(a.wholes, 0);
+    capture_assert_words(a.error, words);
+    capture_free(&a);
+}
+
+#define assert_says(capture, text) assert_body(capture, text, sizeof(text) - 1)
+
+static void a_handler_learns_what_the_call_is(void **state)
+{
+    assert_says(ask("GET", "/websocket"), "0 0 '' 0");
+    assert_says(ask_websocket(CALL_WS_OPEN, "/websocket"), "1 0 '00c1' 0");
+    assert_says(ask_websocket(CALL_WS_MESSAGE, "/websocket"), "2 2 '00c1' 0");
+    assert_says(ask_websocket(CALL_WS_CLOSE, "/websocket"), "3 0 '00c1' 1006");
+}
+
+static void messages_are_events_sent_one_by_one(void **state)
+{
+    struct capture a = ask_websocket(CALL_WS_MESSAGE, "/send-two");
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.heads, 1);
+    assert_int_equal(a.bodies, 2);
+    assert_int_equal(a.content_length, -1);
+    assert_string_equal(a.fields.base, "set-meta-room: 7\ncontent-type: application/websocket-events\n");
+    assert_says(a, "TEXT 5\r\nhello\r\nBINARY 2\r\n\0\1\r\n");
+}
+
+static void a_message_may_be_empty(void **state)
+{
+    assert_says(ask_websocket(CALL_WS_MESSAGE, "/send-empty"), "TEXT 0\r\n\r\n");
+}
+
+static void a_handler_may_greet_whom_it_lets_in(void **state)
+{
+    assert_says(ask_websocket(CALL_WS_OPEN, "/send-empty"), "TEXT 0\r\n\r\n");
+}
+
+static void a_handler_closes_a_connection(void **state)
+{
+    assert_says(ask_websocket(CALL_WS_MESSAGE, "/close-4000"), "CLOSE 5\r\n\x0f\xa0"
+                                                               "bye\r\n");
+}
+
+static void silence_is_an_answer_on_a_websocket(void **state)
+{
+    const enum call_kind kinds[] = {CALL_WS_OPEN, CALL_WS_MESSAGE, CALL_WS_CLOSE};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct capture a = ask_websocket(kinds[i], "/silent");
+        assert_int_equal(a.status, 200);
+        assert_int_equal(a.wholes, 1);
+        assert_says(a, "");
+    }
+    assert_fails("/silent", "the handler returned without an answer");
+}
+
+static void nobody_hears_what_is_sent_after_the_end(void **state)
+{
+    struct capture a = ask_websocket(CALL_WS_CLOSE, "/send-on");
+    assert_string_equal(a.error, "0 messages");
+    assert_int_equal(a.heads + a.bodies + a.wholes, 0);
+    capture_free(&a);
+}
+
+static void messages_end_when_nobody_wants_them(void **state)
+{
+    struct capture a = {.bodies_wanted = 3};
+    struct module *m = capture_open(PROBE, NULL);
+    struct module_request request = request_for("POST", "/send-on", NULL);
+    request.kind = CALL_WS_MESSAGE;
+    capture_call(&a, m, &request);
+    assert_string_equal(a.error, "2 messages");
+    module_close(&m);
+    capture_free(&a);
+}
+
+static void messages_are_not_for_http_requests(void **state)
+{
+    assert_fails("/send-empty", "bulkhead_send() in an HTTP request");
+    assert_fails("/close-4000", "bulkhead_close() in an HTTP request");
+}
+
+static void messages_and_a_body_do_not_mix(void **state)
+{
+    assert_message_fails("/send-and-write", 1, "a body was written after bulkhead_send()");
+    assert_message_fails("/send-and-answer", 1, "bulkhead_answer() after messages had been sent");
+    assert_message_fails("/write-and-send", 0, "bulkhead_send() after a part of another answer had been written");
+    assert_message_fails("/announce-and-send", 0, "bulkhead_send() after a part of another answer had been written");
+    assert_message_fails("/send-404", 0, "bulkhead_send() with status 404");
+    assert_message_fails("/send-204", 0, "bulkhead_send() with status 204");
+}
+
+static void what_no_frame_can_carry_fails_the_call(void **state)
+{
+    assert_message_fails("/send-latin1", 0, "bulkhead_send() with text that is not UTF-8");
+    assert_message_fails("/send-opcode-3", 0, "bulkhead_send() with opcode 3");
+    assert_message_fails("/close-1002", 0, "bulkhead_close() with code 1002: it takes 1000, 1001");
+    assert_message_fails("/close-long", 0, "at most 123 bytes");
+    assert_message_fails("/close-latin1", 0, "not UTF-8");
+    assert_message_fails("/close-and-send", 1, "bulkhead_send() after bulkhead_close()");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +558,17 @@ int main(void)
         cmocka_unit_test(head_gets_the_length_without_the_body),
         cmocka_unit_test(no_content_has_no_body),
         cmocka_unit_test(a_writer_that_has_gone_stops_the_handler),
+        cmocka_unit_test(a_handler_learns_what_the_call_is),
+        cmocka_unit_test(messages_are_events_sent_one_by_one),
+        cmocka_unit_test(a_message_may_be_empty),
+        cmocka_unit_test(a_handler_may_greet_whom_it_lets_in),
+        cmocka_unit_test(a_handler_closes_a_connection),
+        cmocka_unit_test(silence_is_an_answer_on_a_websocket),
+        cmocka_unit_test(nobody_hears_what_is_sent_after_the_end),
+        cmocka_unit_test(messages_end_when_nobody_wants_them),
+        cmocka_unit_test(messages_are_not_for_http_requests),
+        cmocka_unit_test(messages_and_a_body_do_not_mix),
+        cmocka_unit_test(what_no_frame_can_carry_fails_the_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

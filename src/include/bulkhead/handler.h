@@ -31,9 +31,10 @@
  * replaced.
  *
  * Errors. `handle` returns 0 when it has answered, anything else when it has failed: the client gets a 500 with the
- * reason `handler-failed`, or a visibly cut body when a part of the answer was already sent. The message given to
- * bulkhead_failed() goes to the log, never to the client. A wrong use of a response function (a status of 99, a header
- * value with a line break) fails the call in the same way, even if its return value is not looked at.
+ * reason `handler-failed`, or a visibly cut body when a part of the answer was already sent; on a WebSocket, what the
+ * route's `on_error` says. The message given to bulkhead_failed() goes to the log, never to the client. A wrong use of
+ * a response function (a status of 99, a header value with a line break) fails the call in the same way, even if its
+ * return value is not looked at.
  *
  * A module must not end the process, change signal dispositions, masks of other threads, the working directory or the
  * environment, nor close descriptors that it did not open; descriptors that it opens must be close-on-exec.
@@ -166,33 +167,45 @@ BULKHEAD_API int64_t bulkhead_time_left_us(struct bulkhead_call *call);
  * tight loop: the connection is looked at no more than once in a millisecond. */
 BULKHEAD_API bool bulkhead_cancelled(struct bulkhead_call *call);
 
-/* ---- WebSocket: routes with `"websocket": "messages"` ------------------------------------------------------------- */
+/* ---- WebSocket: routes with `"websocket": "messages"` ----------------------------------------------------------- */
 
-/* What a call is. On such a route every message is a call of its own: method POST, path, query and header fields those of
- * the handshake, the body the message. A module that never asks can serve it all the same: what it answers goes back as
- * one message (text if its Content-Type is text/ or JSON, or it has none and the message was text; else binary; none if
- * the body is empty). With `"format": "events"` the opening and the end of a connection are calls, too. */
+/* On such a route every message is a call of its own: method POST; path, query and header fields are the handshake's;
+ * the body is the message. A module that knows nothing of this serves it all the same: what it answers goes back as one
+ * message (text if its Content-Type is text/ or JSON, or if it has none and the message was text; else binary; none if
+ * the body is empty). One that does know may send any number of messages in a call, the first while it still works on
+ * the last. With `"format": "events"` the opening and the end of a connection are calls, too. A connection's messages
+ * become calls in their order, `in_flight` (1) of them at a time. */
 enum bulkhead_kind {
-    BULKHEAD_REQUEST, /* an HTTP request */
-    BULKHEAD_OPEN,    /* a client wants to connect: a status of 200..299 lets it, anything else is its answer. Messages may
-                         be sent already; header fields go out with the handshake. */
+    /* an HTTP request */
+    BULKHEAD_REQUEST,
+    /* A client wants to connect: a status of 200..299 lets it, anything else is its answer. Messages may be sent
+     * already; header fields go out with the handshake. */
+    BULKHEAD_OPEN,
+    /* A client has sent a message. A status other than 200..299 counts as a failure of the call. */
     BULKHEAD_MESSAGE,
-    BULKHEAD_CLOSE /* the connection has ended; nobody reads an answer */
+    /* The connection has ended; nobody reads an answer. */
+    BULKHEAD_CLOSE
 };
+/* What the call is. To return 0 from any kind but BULKHEAD_REQUEST without having answered is right: it lets the client
+ * in, or sends no reply. */
 BULKHEAD_API enum bulkhead_kind bulkhead_kind(struct bulkhead_call *call);
 enum bulkhead_opcode { BULKHEAD_TEXT = 1, BULKHEAD_BINARY = 2 };
-/* Of a BULKHEAD_MESSAGE; its text is valid UTF-8. */
+/* Of a BULKHEAD_MESSAGE, whose text is valid UTF-8; neither of them for another kind */
 BULKHEAD_API enum bulkhead_opcode bulkhead_opcode(struct bulkhead_call *call);
 /* The connection's id, the same in all of its calls, and the one that server push takes; "" for a BULKHEAD_REQUEST */
 BULKHEAD_API const char *bulkhead_connection(struct bulkhead_call *call);
-/* Of a BULKHEAD_CLOSE: 1005 a close frame without a code, 1006 the connection broke */
+/* Of a BULKHEAD_CLOSE: what the client's close frame said, 1005 if it said nothing, 1006 if the connection broke; or
+ * what it was told. 0 for another kind */
 BULKHEAD_API int bulkhead_close_code(struct bulkhead_call *call);
-/* Sends one message, now, before `handle` returns; any number of them. Text must be UTF-8. A call that sends messages
- * writes no body. false: nobody wants it any more, or the call has failed. */
+
+/* Sends one message now, before `handle` returns; any number of them. Text must be UTF-8. May block while the client is
+ * slow. The status must be 200..299 and not 204; a call that sends messages cannot write a body as well. A single reply
+ * with nothing to do behind it costs less with bulkhead_answer(). false: nobody wants it any more (always so in a
+ * BULKHEAD_CLOSE), or the call has failed, as it does in a BULKHEAD_REQUEST. */
 BULKHEAD_API bool bulkhead_send(struct bulkhead_call *call, enum bulkhead_opcode opcode, const void *bytes,
                                 size_t length);
-/* Closes the connection behind what was sent. code: 1000, 1001, 1003, 1007..1014 or 3000..4999; reason: at most 123
- * bytes of UTF-8, NULL: none. */
+/* Closes the connection behind what was sent; the last thing that a call can send. code: 1000, 1001, 1003, 1007..1014
+ * or 3000..4999; reason: at most 123 bytes of UTF-8, NULL: none. Returns as bulkhead_send does. */
 BULKHEAD_API bool bulkhead_close(struct bulkhead_call *call, int code, const char *reason);
 
 /* ---- the response ----------------------------------------------------------------------------------------------- */
