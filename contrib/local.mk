@@ -8,8 +8,8 @@ EXTRA_DIST += contrib/examples
 # process that provides these functions loads them, hence no -z defs; and no -pie.
 HANDLER_MODULE_CFLAGS = $(BH_CFLAGS) $(BH_HARDEN_CFLAGS) -fPIC
 HANDLER_MODULE_LINK = $(BH_LDFLAGS) -shared
-handlers_PROGRAMS += contrib/handlers/echo.so contrib/handlers/hash.so contrib/handlers/sleep.so \
-  contrib/handlers/spin.so
+handlers_PROGRAMS += contrib/handlers/echo.so contrib/handlers/hash.so contrib/handlers/progress.so \
+  contrib/handlers/sleep.so contrib/handlers/spin.so
 
 contrib_handlers_echo_so_SOURCES = contrib/handlers/echo.c
 contrib_handlers_echo_so_CFLAGS = $(HANDLER_MODULE_CFLAGS)
@@ -19,6 +19,10 @@ contrib_handlers_hash_so_SOURCES = contrib/handlers/hash.c
 contrib_handlers_hash_so_CFLAGS = $(HANDLER_MODULE_CFLAGS) $(LIBCRYPT_CFLAGS)
 contrib_handlers_hash_so_LDFLAGS = $(HANDLER_MODULE_LINK)
 contrib_handlers_hash_so_LDADD = $(LIBCRYPT_LIBS)
+
+contrib_handlers_progress_so_SOURCES = contrib/handlers/progress.c
+contrib_handlers_progress_so_CFLAGS = $(HANDLER_MODULE_CFLAGS)
+contrib_handlers_progress_so_LDFLAGS = $(HANDLER_MODULE_LINK)
 
 contrib_handlers_sleep_so_SOURCES = contrib/handlers/sleep.c
 contrib_handlers_sleep_so_CFLAGS = $(HANDLER_MODULE_CFLAGS)

@@ -12,6 +12,11 @@
  *          nothing                0 is returned without an answer
  *          half                   a body of 200,000 bytes is announced, and half of it is written
  *          crash=segv|abort|exit  the process ends in that way
+ * On a WebSocket a message is sent back as it came, text as text and binary as binary. All of the above holds for it,
+ * with the query of the handshake, and:
+ *          times=N                N times instead of once
+ *          close=N                the connection is closed behind that, with code N
+ * Who opens a connection is let in, with the fields of header=, unless status=N says otherwise.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -141,6 +146,28 @@ static int answer_request(struct bulkhead_call *call)
     return bulkhead_printf(call, "}\n") ? 0 : -1;
 }
 
+static int send_back(struct bulkhead_call *call, enum bulkhead_opcode opcode, const char *message, size_t length)
+{
+    long code = number(call, "close", 0);
+    for (long left = number(call, "times", 1); left > 0; left--)
+        if (!bulkhead_send(call, opcode, message, length))
+            return -1;
+    return code == 0 || bulkhead_close(call, (int)code, NULL) ? 0 : -1;
+}
+
+static int answer_message(struct bulkhead_call *call)
+{
+    size_t length;
+    const char *message = bulkhead_body(call, &length);
+    enum bulkhead_opcode opcode = bulkhead_opcode(call);
+    /* the cheapest reply is a body, but an empty one is none */
+    if (length == 0 || is_asked(call, "times") || is_asked(call, "close"))
+        return send_back(call, opcode, message, length);
+    bulkhead_set_header(call, "content-type",
+                        opcode == BULKHEAD_TEXT ? "text/plain; charset=utf-8" : "application/octet-stream");
+    return bulkhead_write(call, message, length) ? 0 : -1;
+}
+
 /* ---- the call --------------------------------------------------------------------------------------------------- */
 
 /* "name:value", as often as it is there */
@@ -154,11 +181,29 @@ static void add_headers(struct bulkhead_call *call)
     }
 }
 
+static int answer(struct bulkhead_call *call)
+{
+    return bulkhead_kind(call) == BULKHEAD_MESSAGE ? answer_message(call) : answer_request(call);
+}
+
+static void set_head(struct bulkhead_call *call)
+{
+    if (is_asked(call, "status"))
+        bulkhead_status(call, (int)number(call, "status", 200));
+    add_headers(call);
+}
+
 static int echo_handle(struct bulkhead_call *call, void *state)
 {
     (void)state;
+    if (bulkhead_kind(call) == BULKHEAD_CLOSE)
+        return 0;
+    if (bulkhead_kind(call) == BULKHEAD_OPEN) {
+        set_head(call);
+        return 0;
+    }
     if (bulkhead_query(call) == NULL)
-        return answer_request(call);
+        return answer(call);
     if (is_asked(call, "crash"))
         crash(bulkhead_query_value(call, "crash", NULL));
     if (is_asked(call, "leak"))
@@ -169,10 +214,8 @@ static int echo_handle(struct bulkhead_call *call, void *state)
         return bulkhead_failed(call, "failed as it was told to");
     if (is_asked(call, "half"))
         return answer_half(call);
-    if (is_asked(call, "status"))
-        bulkhead_status(call, (int)number(call, "status", 200));
-    add_headers(call);
-    return is_asked(call, "size") ? answer_size(call) : answer_request(call);
+    set_head(call);
+    return is_asked(call, "size") ? answer_size(call) : answer(call);
 }
 
 BULKHEAD_HANDLER(.name = "echo", .handle = echo_handle);

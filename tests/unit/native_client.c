@@ -59,6 +59,28 @@ void native_request(int fd, uint64_t call, const char *path, const char *query)
     native_send_buf(fd, &out);
 }
 
+void native_message(int fd, uint64_t call, const char *path, const char *query, struct str body)
+{
+    struct buf out = {0};
+    const struct frame_field field = {STR("connection-id"), STR("00c1")};
+    const struct frame_request r = {.timeout_us = NATIVE_NO_TIME_LIMIT,
+                                    .kind = FRAME_WS_MESSAGE,
+                                    .opcode = 1,
+                                    .connection = STR("00c1"),
+                                    .method = STR("POST"),
+                                    .path = str_of(path),
+                                    .query = str_of(query),
+                                    .scheme = STR("http"),
+                                    .authority = STR("example.org"),
+                                    .peer = STR("192.0.2.1"),
+                                    .id = STR("id"),
+                                    .fields = &field,
+                                    .nfields = 1};
+    frame_put_request(&out, call, &r, body.len);
+    buf_append_str(&out, body);
+    native_send_buf(fd, &out);
+}
+
 void native_cancel(int fd, uint64_t call)
 {
     struct buf out = {0};

@@ -26,6 +26,8 @@ struct native_answer {
 void native_send(int fd, const char *bytes, size_t len);
 void native_send_buf(int fd, struct buf *b);
 void native_put_request(struct buf *out, uint64_t call, const char *path, const char *query, struct str body);
+/* a WebSocket's text message */
+void native_message(int fd, uint64_t call, const char *path, const char *query, struct str body);
 void native_request(int fd, uint64_t call, const char *path, const char *query);
 void native_cancel(int fd, uint64_t call);
 struct native_answer native_read_answer(int fd, uint64_t call);

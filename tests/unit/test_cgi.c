@@ -34,6 +34,7 @@
 static struct module_field fields[MAX_FIELDS];
 static size_t nfields;
 static struct str body;
+static enum call_kind kind;
 static const char *root;
 static int64_t deadline_us;
 static bool (*cancelled)(void *arg);
@@ -48,6 +49,7 @@ static int set_up(void **state)
 {
     nfields = 0;
     body = STR_NONE;
+    kind = CALL_HTTP;
     root = NULL;
     deadline_us = CLOCK_NEVER;
     cancelled = NULL;
@@ -61,6 +63,9 @@ static struct capture run_at(const char *program, const char *path, const char *
     if (m == NULL)
         fail_msg("%s", a.error);
     const struct module_request request = {
+        .kind = kind,
+        .opcode = kind == CALL_WS_MESSAGE ? 1 : 0,
+        .connection = kind == CALL_HTTP ? STR_NONE : STR("00c1"),
         .method = body.base == NULL ? STR("GET") : STR("POST"),
         .path = str_of(path),
         .query = str_of(query),
@@ -215,6 +220,21 @@ static void header_fields_become_variables(void **state)
     assert_line(&a.body, "HTTP_ACCEPT_LANGUAGE=de");
     assert_line(&a.body, "HTTP_X_A=1, 2");
     assert_line(&a.body, "HTTP_COOKIE=a=1; b=2");
+    capture_free(&a);
+}
+
+/* the kind of a call is for modules; a program sees a POST with a field more */
+static void a_websocket_message_is_a_post(void **state)
+{
+    kind = CALL_WS_MESSAGE;
+    body = STR("hello");
+    with_field("connection-id", "00c1");
+    with_field("content-type", "text/plain; charset=utf-8");
+    struct capture a = environment_of("/environment", NULL);
+    assert_line(&a.body, "REQUEST_METHOD=POST");
+    assert_line(&a.body, "HTTP_CONNECTION_ID=00c1");
+    assert_line(&a.body, "CONTENT_TYPE=text/plain; charset=utf-8");
+    assert_line(&a.body, "CONTENT_LENGTH=5");
     capture_free(&a);
 }
 
@@ -453,6 +473,7 @@ int main(void)
         CGI_TEST(the_request_is_in_the_environment),
         CGI_TEST(what_is_not_there_is_not_set),
         CGI_TEST(header_fields_become_variables),
+        CGI_TEST(a_websocket_message_is_a_post),
         CGI_TEST(fields_that_pose_as_others_are_left_out),
         CGI_TEST(the_process_environment_is_inherited_but_for_its_own_affairs),
         CGI_TEST(segments_lead_to_the_program),

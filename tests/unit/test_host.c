@@ -250,25 +250,11 @@ static void a_timeout_cancels(void **state)
 
 /* ---- WebSocket -------------------------------------------------------------------------------------------------- */
 
-static void send_message(int fd, uint64_t call, const char *path, struct str body)
-{
-    struct buf out = {0};
-    const struct frame_request r = {.timeout_us = NATIVE_NO_TIME_LIMIT,
-                                    .kind = FRAME_WS_MESSAGE,
-                                    .opcode = 1,
-                                    .connection = STR("00c1"),
-                                    .method = STR("POST"),
-                                    .path = str_of(path)};
-    frame_put_request(&out, call, &r, body.len);
-    buf_append_str(&out, body);
-    native_send_buf(fd, &out);
-}
-
 static void a_handler_learns_of_the_websocket(void **state)
 {
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
-    send_message(fd, 1, "/websocket", STR("hello"));
+    native_message(fd, 1, "/websocket", NULL, STR("hello"));
     native_assert_answer(fd, 1, 200, "2 1 '00c1' 0");
     native_request(fd, 2, "/websocket", NULL);
     native_assert_answer(fd, 2, 200, "0 0 '' 0");
@@ -281,7 +267,7 @@ static void a_message_is_sent_while_its_handler_runs(void **state)
     static const char event[] = "TEXT 5\r\nhello\r\n";
     struct fixture f = start(PROBE, NULL, 1);
     int fd = connect_host(&f);
-    send_message(fd, 1, "/send-and-wait", STR_NONE);
+    native_message(fd, 1, "/send-and-wait", NULL, STR_NONE);
     struct buf got = {0};
     while (memmem(got.base, got.len, event, sizeof(event) - 1) == NULL) {
         ssize_t n = recv(fd, buf_reserve(&got, 4096), 4096, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_samples: the sample handlers that do real work: hash on crypt(3), sqlite_query on a database made here. One thread,
- * but for a second connection that holds the database's lock.
+ * test_samples: the sample handlers: hash on crypt(3), sqlite_query on a database made here, and what echo and progress
+ * do on a WebSocket. One thread, but for a second connection that holds the database's lock.
  */
 #include "config.h"
 
@@ -137,6 +137,132 @@ static void hash_options_are_checked(void **state)
 {
     assert_not_opened(HASH, "{\"cost\": 32}", "options.cost: 32 is out of range (4 to 31)");
     assert_not_opened(HASH, "{\"method\": \"md5\"}", "neither \"bcrypt\" nor \"yescrypt\"");
+}
+
+/* ---- WebSocket -------------------------------------------------------------------------------------------------- */
+
+#define ECHO     "contrib/handlers/echo.so"
+#define PROGRESS "contrib/handlers/progress.so"
+
+static bool yes(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static struct capture ask_websocket(const char *module, const char *options, const char *query, enum call_kind kind,
+                                    unsigned opcode, struct str body, bool (*cancelled)(void *))
+{
+    struct capture c = {0};
+    struct module *m = capture_open(module, options);
+    const struct module_request request = {.kind = kind,
+                                           .opcode = opcode,
+                                           .connection = STR("00c1"),
+                                           .method = STR("POST"),
+                                           .path = STR("/"),
+                                           .query = str_of(query),
+                                           .body = body,
+                                           .deadline_us = CLOCK_NEVER,
+                                           .cancelled = cancelled};
+    capture_call(&c, m, &request);
+    module_close(&m);
+    return c;
+}
+
+static struct capture send_echo(const char *query, unsigned opcode, const char *message)
+{
+    return ask_websocket(ECHO, NULL, query, CALL_WS_MESSAGE, opcode, str_of(message), NULL);
+}
+
+static struct capture send_progress(const char *message)
+{
+    return ask_websocket(PROGRESS, "{\"steps\": 3, \"ms\": 0}", NULL, CALL_WS_MESSAGE, 1, str_of(message), NULL);
+}
+
+static void assert_reply(struct capture c, const char *fields, const char *body)
+{
+    if (!c.ok)
+        fail_msg("%s", c.error);
+    assert_int_equal(c.status, 200);
+    assert_string_equal(c.fields.base, fields);
+    assert_string_equal(c.body.base, body);
+    capture_free(&c);
+}
+
+#define EVENTS "content-type: application/websocket-events\n"
+
+static void echo_sends_messages_back_as_they_came(void **state)
+{
+    assert_reply(send_echo(NULL, 1, "hello"), "content-type: text/plain; charset=utf-8\n", "hello");
+    assert_reply(send_echo(NULL, 2, "hello"), "content-type: application/octet-stream\n", "hello");
+    assert_reply(send_echo(NULL, 1, ""), EVENTS, "TEXT 0\r\n\r\n");
+    assert_reply(send_echo("times=2", 2, "a"), EVENTS, "BINARY 1\r\na\r\nBINARY 1\r\na\r\n");
+    assert_reply(send_echo("close=3000", 1, "a"), EVENTS, "TEXT 1\r\na\r\nCLOSE 2\r\n\x0b\xb8\r\n");
+}
+
+static void echo_misbehaves_with_messages_too(void **state)
+{
+    struct capture c = send_echo("fail", 1, "a");
+    assert_false(c.ok);
+    capture_free(&c);
+    c = send_echo("status=418", 1, "a");
+    assert_int_equal(c.status, 418);
+    capture_free(&c);
+}
+
+static void echo_lets_a_client_in_unless_told_otherwise(void **state)
+{
+    struct capture c = ask_websocket(ECHO, NULL, "header=x-a:1&fail", CALL_WS_OPEN, 0, STR_NONE, NULL);
+    assert_reply(c, "x-a: 1\n", "");
+    c = ask_websocket(ECHO, NULL, "status=403", CALL_WS_OPEN, 0, STR_NONE, NULL);
+    assert_true(c.ok);
+    assert_int_equal(c.status, 403);
+    capture_free(&c);
+    assert_reply(ask_websocket(ECHO, NULL, "fail", CALL_WS_CLOSE, 0, STR_NONE, NULL), "", "");
+}
+
+static void progress_is_told_step_by_step(void **state)
+{
+    struct capture c = send_progress("2 1");
+    assert_int_equal(c.bodies, 3);
+    assert_reply(c, EVENTS,
+                 "TEXT 11\r\n{\"done\":1,\"of\":2}\r\n"
+                 "TEXT 11\r\n{\"done\":2,\"of\":2}\r\n"
+                 "TEXT 1c\r\n{\"result\":\"finished\",\"ms\":2}\r\n");
+}
+
+static void progress_in_a_request_is_lines(void **state)
+{
+    struct capture c = ask_websocket(PROGRESS, "{\"ms\": 0}", NULL, CALL_HTTP, 0, STR("1"), NULL);
+    assert_reply(c, "content-type: application/x-ndjson\n",
+                 "{\"done\":1,\"of\":1}\n{\"result\":\"finished\",\"ms\":0}\n");
+    c = ask_websocket(PROGRESS, NULL, NULL, CALL_HTTP, 0, STR("x"), NULL);
+    assert_int_equal(c.status, 400);
+    capture_free(&c);
+}
+
+static void what_is_no_job_is_told(void **state)
+{
+    static const char *const messages[] = {
+        "",     "x",       "0",     "4",  "-1",
+        "1 -1", "1 60001", "1 2 3", "1x", "                                                                 1"};
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+        assert_reply(send_progress(messages[i]), EVENTS,
+                     "TEXT 35\r\n{\"error\":\"not STEPS or STEPS MS, of at most 3 steps\"}\r\n");
+}
+
+static void a_job_ends_when_nobody_waits(void **state)
+{
+    struct capture c = ask_websocket(PROGRESS, NULL, NULL, CALL_WS_MESSAGE, 1, STR("5 60000"), yes);
+    assert_false(c.ok);
+    assert_string_equal(c.error, "cancelled after 0 of 5 steps");
+    capture_free(&c);
+}
+
+static void progress_lets_everybody_in(void **state)
+{
+    assert_reply(ask_websocket(PROGRESS, NULL, NULL, CALL_WS_OPEN, 0, STR_NONE, NULL), "", "");
+    assert_reply(ask_websocket(PROGRESS, NULL, NULL, CALL_WS_CLOSE, 0, STR_NONE, NULL), "", "");
 }
 
 /* ---- sqlite_query ----------------------------------------------------------------------------------------------- */
@@ -292,6 +418,14 @@ int main(void)
         cmocka_unit_test(a_client_cannot_choose_a_higher_cost),
         cmocka_unit_test(what_cannot_be_hashed_is_refused),
         cmocka_unit_test(hash_options_are_checked),
+        cmocka_unit_test(echo_sends_messages_back_as_they_came),
+        cmocka_unit_test(echo_misbehaves_with_messages_too),
+        cmocka_unit_test(echo_lets_a_client_in_unless_told_otherwise),
+        cmocka_unit_test(progress_is_told_step_by_step),
+        cmocka_unit_test(progress_in_a_request_is_lines),
+        cmocka_unit_test(what_is_no_job_is_told),
+        cmocka_unit_test(a_job_ends_when_nobody_waits),
+        cmocka_unit_test(progress_lets_everybody_in),
     };
     alarm(TIME_LIMIT_S);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

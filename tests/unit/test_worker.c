@@ -206,6 +206,30 @@ static void cgi_programs_are_served_too(void **state)
     assert_int_equal(stop(&w), 0);
 }
 
+static void websocket_messages_are_served_by_modules(void **state)
+{
+    struct worker w = start(ARGUMENTS("--module", "contrib/handlers/progress.so", "--options", "{\"ms\": 0}"));
+    int fd = connect_worker(&w);
+    native_message(fd, 1, "/", NULL, STR("1"));
+    native_assert_answer(fd, 1, 200,
+                         "TEXT 11\r\n{\"done\":1,\"of\":1}\r\n"
+                         "TEXT 1c\r\n{\"result\":\"finished\",\"ms\":0}\r\n");
+    close(fd);
+    kill(w.pid, SIGTERM);
+    assert_int_equal(stop(&w), 0);
+}
+
+static void websocket_messages_are_served_by_cgi_programs(void **state)
+{
+    struct worker w = start(ARGUMENTS("--cgi", CGI_DIRECTORY "/copy"));
+    int fd = connect_worker(&w);
+    native_message(fd, 1, "/", NULL, STR("hello"));
+    native_assert_answer(fd, 1, 200, "hello");
+    close(fd);
+    kill(w.pid, SIGTERM);
+    assert_int_equal(stop(&w), 0);
+}
+
 static void the_manual_pages_example_works(void **state)
 {
     struct worker w =
@@ -279,6 +303,8 @@ int main(void)
         cmocka_unit_test(calls_are_served_on_the_inherited_socket),
         cmocka_unit_test(threads_serve_at_the_same_time),
         cmocka_unit_test(cgi_programs_are_served_too),
+        cmocka_unit_test(websocket_messages_are_served_by_modules),
+        cmocka_unit_test(websocket_messages_are_served_by_cgi_programs),
         cmocka_unit_test(the_manual_pages_example_works),
         cmocka_unit_test(a_stop_lets_the_running_call_finish),
         cmocka_unit_test(sigkill_ends_what_does_not_end),
