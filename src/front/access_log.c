@@ -186,6 +186,15 @@ static size_t format_text(const struct access_record *r, struct access_stamp *st
     return (size_t)(PUT(at, "\n") - out);
 }
 
+const char *access_log_outcome(enum reason reason, bool has_run)
+{
+    if (reason == REASON_NONE)
+        return "ok";
+    if (reason == REASON_ABANDONED)
+        return "abandoned";
+    return has_run ? "failed" : "refused";
+}
+
 static size_t text_length(const char *z)
 {
     return z == NULL ? 0 : strlen(z);

@@ -12,6 +12,7 @@
 #ifndef BULKHEAD_FRONT_ACCESS_LOG_H
 #define BULKHEAD_FRONT_ACCESS_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -51,6 +52,8 @@ struct access_stamp {
     char text[20]; /* "2026-01-31T23:59:59." */
 };
 
+/* has_run: an executor had it */
+const char *access_log_outcome(enum reason reason, bool has_run);
 /* The most that access_log_format writes for this record */
 size_t access_log_max(const struct access_record *record);
 /* Writes the line with its newline; returns its length. */

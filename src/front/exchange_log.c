@@ -19,15 +19,6 @@ static const char *protocol_name(int version)
     return version >= 0x200 ? "HTTP/2" : version == 0x101 ? "HTTP/1.1" : "HTTP/1.0";
 }
 
-static const char *outcome_of(enum reason reason, bool has_run)
-{
-    if (reason == REASON_NONE)
-        return "ok";
-    if (reason == REASON_ABANDONED)
-        return "abandoned";
-    return has_run ? "failed" : "refused";
-}
-
 static struct access_record record_of(const struct arrival *a, int64_t now_us)
 {
     const h2o_req_t *req = a->req;
@@ -64,7 +55,7 @@ void exchange_log_answer(const struct arrival *a, enum reason reason, int status
     r.status = status;
     r.bytes = bytes;
     r.reason = reason;
-    r.outcome = outcome_of(reason, false);
+    r.outcome = access_log_outcome(reason, false);
     write_record(a, &r);
 }
 
@@ -84,7 +75,7 @@ void exchange_log_end(const struct exchange *ex, int status)
     r.status = status;
     r.bytes = a->req->bytes_sent;
     r.reason = ex->reason;
-    r.outcome = outcome_of(ex->reason, call->started_us != 0 || reply_begun(&ex->reply));
+    r.outcome = access_log_outcome(ex->reason, call->started_us != 0 || reply_begun(&ex->reply));
     if (a->route->backend != NULL) {
         r.worker = call->worker_pid;
         r.attempts = call->attempts;

@@ -52,6 +52,7 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/status.c \
   src/front/ws_counters.c src/front/ws_counters.h \
   src/front/ws_door.c src/front/ws_door.h \
+  src/front/ws_log.c src/front/ws_log.h \
   src/front/ws_session.c src/front/ws_session.h
 
 libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)

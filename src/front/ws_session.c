@@ -12,12 +12,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "config/conf.h"
-#include "front/access_log.h"
 #include "front/conn.h"
 #include "front/door.h"
 #include "front/generation.h"
 #include "front/route.h"
-#include "front/ws_counters.h"
+#include "front/ws_log.h"
 #include "front/ws_session.h"
 
 /* a draining thread says goodbye to so many a second, or to more if its time is shorter */
@@ -180,69 +179,21 @@ struct ws_session *ws_session_find(struct door *door, struct str id)
     return s;
 }
 
-/* ---- the log ---------------------------------------------------------------------------------------------------- */
-
-static void write_line(struct ws_session *s, struct access_record *r)
-{
-    struct door *door = s->door;
-    const struct backend *backend = s->route->backend;
-    char id[WS_ID_LENGTH];
-    ws_session_id(s, id);
-    r->id = s->facts->request_id;
-    r->connection = (struct str){id, sizeof(id)};
-    r->peer = s->facts->peer;
-    r->target = s->facts->path;
-    r->protocol = "websocket";
-    r->route = s->route->label;
-    r->backend = backend->conf->name;
-    r->run = call_class_name((enum call_class)backend->conf->run);
-    enum access_format format = s->generation->conf->log.access.format == CONF_LOG_JSON ? ACCESS_JSON : ACCESS_TEXT;
-    access_log_write(door->thread->access_ring, format, r, &door->stamp);
-}
-
-static void log_open(struct ws_session *s)
-{
-    if (s->door->thread->access_ring == NULL)
-        return;
-    struct access_record r = {
-        .wall_us = door_wall_us(s->door, s->opened_us), .method = STR("OPEN"), .status = 101, .outcome = "ok"};
-    write_line(s, &r);
-}
-
-static enum ws_closed closed_by(const struct ws_session_end *end)
-{
-    if (end->by_backend)
-        return WS_CLOSED_BACKEND;
-    return end->by == WS_BY_PEER ? WS_CLOSED_CLIENT : end->by == WS_BY_US ? WS_CLOSED_BULKHEAD : WS_CLOSED_LOST;
-}
-
-static void log_close(struct ws_session *s, const struct ws_session_end *end)
-{
-    if (s->door->thread->access_ring == NULL)
-        return;
-    int64_t now_us = clock_us();
-    struct access_record r = {.wall_us = door_wall_us(s->door, now_us),
-                              .method = STR("CLOSE"),
-                              .status = (int)end->code,
-                              .bytes = end->count.bytes_out,
-                              .bytes_in = end->count.bytes_in,
-                              .messages_in = end->count.messages_in,
-                              .messages_out = end->count.messages_out,
-                              .reason = end->reason,
-                              .outcome = end->reason == REASON_NONE ? "ok" : "failed",
-                              .total_us = now_us - s->opened_us,
-                              .closed_by = ws_closed_word(closed_by(end)),
-                              .why = end->why};
-    write_line(s, &r);
-}
-
 /* ---- life ------------------------------------------------------------------------------------------------------- */
+
+void ws_session_leave(struct ws_session *s, unsigned code, struct str reason)
+{
+    if (s->leave_reason != NULL)
+        return;
+    s->leave_reason = mem_strdup_str(reason);
+    s->mode->leave(s, code, s->leave_reason);
+}
 
 static void on_leaving(struct deadline *d)
 {
     struct ws_session *s = (struct ws_session *)((char *)d - offsetof(struct ws_session, leaving));
     unsigned code = s->door->leave_code;
-    s->mode->leave(s, code, code == WS_CODE_RESTART ? "restarting" : "going down");
+    ws_session_leave(s, code, code == WS_CODE_RESTART ? STR("restarting") : STR("going down"));
 }
 
 void ws_session_name(struct ws_session *s, struct door *door)
@@ -256,6 +207,7 @@ void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const st
     struct door *door = a->door;
     if (s->number == 0)
         ws_session_name(s, door);
+    assert(s->count != NULL);
     s->mode = mode;
     s->conn = a->conn;
     s->generation = generation_ref(a->generation);
@@ -266,21 +218,40 @@ void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const st
     HASH_ADD(hh, door->sessions, number, sizeof(s->number), s);
     s->conn->is_upgraded = true;
     ws_count(&s->route->websockets->opened, 1);
-    log_open(s);
+    ws_log_open(s);
     if (door->leave_code != 0) /* the 101 was on its way when the draining began */
         heap_arm(&door->thread->loop.deadlines, &s->leaving, s->opened_us);
 }
 
-static void count_end(const struct ws_session *s, const struct ws_session_end *end)
+static void count_up_to(struct ws_session *s, const struct ws_count *now)
 {
     struct ws_counters *c = s->route->websockets;
-    ws_count(&c->messages_in, end->count.messages_in);
-    ws_count(&c->messages_out, end->count.messages_out);
-    ws_count(&c->bytes_in, end->count.bytes_in);
-    ws_count(&c->bytes_out, end->count.bytes_out);
-    ws_count(&c->closed[closed_by(end)], 1);
+    ws_count(&c->messages_in, now->messages_in - s->counted.messages_in);
+    ws_count(&c->messages_out, now->messages_out - s->counted.messages_out);
+    ws_count(&c->bytes_in, now->bytes_in - s->counted.bytes_in);
+    ws_count(&c->bytes_out, now->bytes_out - s->counted.bytes_out);
+    s->counted = *now;
+}
+
+void ws_session_count(struct ws_session *s)
+{
+    count_up_to(s, s->count);
+}
+
+static void count_end(struct ws_session *s, const struct ws_session_end *end)
+{
+    struct ws_counters *c = s->route->websockets;
+    count_up_to(s, &end->count);
+    ws_count(&c->closed[ws_session_closed_by(end)], 1);
     if (end->reason != REASON_NONE)
         ws_count(&c->errors, 1);
+}
+
+enum ws_closed ws_session_closed_by(const struct ws_session_end *end)
+{
+    if (end->by_backend)
+        return WS_CLOSED_BACKEND;
+    return end->by == WS_BY_PEER ? WS_CLOSED_CLIENT : end->by == WS_BY_US ? WS_CLOSED_BULKHEAD : WS_CLOSED_LOST;
 }
 
 void ws_session_end(struct ws_session *s, const struct ws_session_end *end)
@@ -289,7 +260,8 @@ void ws_session_end(struct ws_session *s, const struct ws_session_end *end)
     heap_disarm(&door->thread->loop.deadlines, &s->leaving);
     HASH_DEL(door->sessions, s);
     count_end(s, end);
-    log_close(s, end);
+    ws_log_close(s, end);
+    mem_free(&s->leave_reason);
     ws_session_give_up(s->route);
     ws_facts_unref(s->facts);
     s->facts = NULL;

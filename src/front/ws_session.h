@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "call/call.h"
 #include "front/exchange_private.h"
+#include "front/ws_counters.h"
 #include "upstream/ws.h"
 
 struct conn;
@@ -47,7 +48,8 @@ struct ws_mode {
     const char *name; /* "messages" "bridge" "tunnel" */
     /* a message from the operator's side; tunnels have no messages: NULL */
     enum ws_pushed (*push)(struct ws_session *s, enum ws_opcode opcode, struct str bytes);
-    /* Say goodbye when what runs has been answered: no new calls. Idempotent. A tunnel is closed without a code. */
+    /* Say goodbye when what runs has been answered: no new calls. Called once, by ws_session_leave. reason: valid until
+     * ws_session_end. A tunnel is closed without a code. */
     void (*leave)(struct ws_session *s, unsigned code, const char *reason);
     /* Now, without waiting for anything. */
     void (*cut)(struct ws_session *s);
@@ -60,11 +62,13 @@ struct ws_session {
     struct generation *generation; /* held */
     const struct route *route;
     uint64_t number;
-    UT_hash_handle hh;      /* in door->sessions, by number */
-    struct ws_facts *facts; /* a reference */
+    UT_hash_handle hh;            /* in door->sessions, by number */
+    struct ws_facts *facts;       /* a reference */
+    const struct ws_count *count; /* the mode's, as it grows: set before ws_session_start, as &ws->count */
+    struct ws_count counted;      /* what of it the route's counters have */
     int64_t opened_us;
     struct deadline leaving; /* draining: when this one's turn comes */
-    unsigned leave_code;
+    char *leave_reason;      /* it was told to leave; NULL: not yet */
 };
 
 /* How one ended, for log line and counters */
@@ -94,6 +98,11 @@ void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const st
 /* Out of it: counts, logs, gives back what the session holds; the conn is told that its socket goes. The mode frees its
  * memory. */
 void ws_session_end(struct ws_session *s, const struct ws_session_end *end);
+/* Brings the route's counters up to date, as after each message; cheap. */
+void ws_session_count(struct ws_session *s);
+/* Has the mode take leave with this close code and reason. Idempotent: the first words count. */
+void ws_session_leave(struct ws_session *s, unsigned code, struct str reason);
+enum ws_closed ws_session_closed_by(const struct ws_session_end *end);
 /* the id as text, WS_ID_LENGTH bytes */
 void ws_session_id(const struct ws_session *s, char out[WS_ID_LENGTH]);
 /* "<id>-<n>" for the n-th message's call */
