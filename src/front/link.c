@@ -27,6 +27,7 @@
 #include "front/generation.h"
 #include "front/steady_clock.h"
 #include "front/thread.h"
+#include "upstream/ws.h"
 
 #define HEARTBEAT_US  250000
 #define DRAIN_LOOK_US 20000
@@ -174,13 +175,13 @@ static void answer_status(struct generation *generation, uint32_t number)
     buf_free(&json);
 }
 
-static void drain(int64_t within_us)
+static void drain(int64_t within_us, unsigned why)
 {
     if (watch.draining)
         return;
     watch.draining = true;
     watch.drain_deadline_us = clock_us() + within_us;
-    thread_drain_all(watch.drain_deadline_us);
+    thread_drain_all(watch.drain_deadline_us, why == WIRE_DRAIN_STOP ? WS_CODE_GOING_AWAY : WS_CODE_RESTART);
 }
 
 /* fd 2 as well: what does not pass through the log, as the last words of an assertion, goes there */
@@ -251,7 +252,7 @@ static void obey(struct link_message *m, struct generation *g, const struct link
         answer_status(g, c->count);
         break;
     case WIRE_DRAIN:
-        drain(c->at_us);
+        drain(c->at_us, c->count);
         break;
     case WIRE_REOPEN:
         reopen(m, logs);

@@ -24,6 +24,7 @@
 #include "front/listener.h"
 #include "front/thread.h"
 #include "front/thread_private.h"
+#include "front/ws_session.h"
 
 #define PERIOD_US          1000000
 #define PERIOD_DRAINING_US 50000
@@ -320,6 +321,8 @@ static void on_sweep(struct deadline *d)
     struct front_private *p = (struct front_private *)((char *)d - offsetof(struct front_private, sweep));
     struct front_thread *thread = thread_current();
     sweep_round(thread);
+    if (thread->draining && thread->loop.now_us >= p->sessions_deadline_us)
+        ws_sessions_cut(thread->door);
     if (thread->draining && thread->loop.now_us >= p->drain_deadline_us)
         cut_all(thread);
     if (thread->draining && list_empty(&thread->conns))

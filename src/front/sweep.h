@@ -3,7 +3,8 @@
  * sweep: looks at every connection of its loop once a second and ends those past a time limit: no whole head within
  * limits.head_timeout of its first byte, no whole body within body_timeout, idle for idle_timeout, an answer that the
  * client does not take for write_timeout. So a limit acts up to a second late. The library's own timers stand behind
- * with longer times. While draining it looks more often and also ends idle connections. Loop thread.
+ * with longer times. WebSockets and tunnels have limits of their own. While draining it looks more often and also ends
+ * idle connections. Loop thread.
  */
 #ifndef BULKHEAD_FRONT_SWEEP_H
 #define BULKHEAD_FRONT_SWEEP_H

@@ -31,6 +31,7 @@
 #include "front/steady_clock.h"
 #include "front/sweep.h"
 #include "front/thread_private.h"
+#include "front/ws_session.h"
 
 /* longest sleep of a loop: a beat for the heartbeat comes at least this often */
 #define WAIT_MAX_MS 200
@@ -151,6 +152,21 @@ void thread_serve_admin(int fd)
 
 /* ---- draining --------------------------------------------------------------------------------------------------- */
 
+/* Their leave is spread over this much of the time; the last to leave have the rest for their closing handshake. */
+#define LEAVE_PERCENT 80
+/* From here on they are cut, a little before the process ends, so that each still has its line in the log. */
+#define CUT_PERCENT 95
+
+static void drain_sessions(struct front_thread *thread)
+{
+    struct front_private *p = thread->p;
+    int64_t now_us = thread->loop.now_us, left_us = p->drain_deadline_us - now_us;
+    if (left_us < 0)
+        left_us = 0;
+    p->sessions_deadline_us = now_us + left_us * CUT_PERCENT / 100;
+    ws_sessions_leave(thread->door, p->drain_close_code, left_us * LEAVE_PERCENT / 100);
+}
+
 static void on_drain(struct loop_task *task)
 {
     struct front_thread *thread = current;
@@ -163,16 +179,18 @@ static void on_drain(struct loop_task *task)
         if (p->contexts[kind] != NULL)
             h2o_context_request_shutdown(p->contexts[kind]);
     }
+    drain_sessions(thread);
     sweep_hurry(thread);
 }
 
-void thread_drain_all(int64_t deadline_us)
+void thread_drain_all(int64_t deadline_us, unsigned close_code)
 {
     for (unsigned i = 0; i != front_nthreads; ++i) {
         struct front_private *p = front_threads[i].p;
         if (atomic_exchange(&p->drain_asked, true))
             continue;
         p->drain_deadline_us = deadline_us;
+        p->drain_close_code = close_code;
         p->drain_task.run = on_drain;
         loop_post(&front_threads[i].loop, &p->drain_task);
     }

@@ -59,8 +59,9 @@ extern unsigned front_nthreads;
  * connections. */
 void thread_start_all(const struct setup *setup, struct generation *generation, unsigned count,
                       struct writer_ring **access_rings);
-/* Any thread: accept no more, let what runs end, break what is left at deadline_us. Idempotent. */
-void thread_drain_all(int64_t deadline_us);
+/* Any thread: accept no more, let what runs end, break what is left at deadline_us. WebSockets are closed with close_code
+ * meanwhile. Idempotent. */
+void thread_drain_all(int64_t deadline_us, unsigned close_code);
 /* Any thread but a loop's: serves a client's connected socket as the admin listener would; takes fd. */
 void thread_serve_admin(int fd);
 /* Any thread: every loop has drained */

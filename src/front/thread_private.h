@@ -34,7 +34,8 @@ struct front_private {
 
     struct loop_task drain_task;
     _Atomic bool drain_asked; /* drain_task is posted at most once */
-    int64_t drain_deadline_us;
+    int64_t drain_deadline_us, sessions_deadline_us;
+    unsigned drain_close_code;
     _Atomic bool drained;
 };
 
