@@ -30,7 +30,7 @@ static void write_line(const struct ws_session *s, struct access_record *r)
         r->id = s->facts->request_id;
     r->connection = (struct str){id, sizeof(id)};
     r->peer = s->facts->peer;
-    r->target = s->facts->path;
+    r->target = s->facts->target;
     r->protocol = "websocket";
     r->route = s->route->label;
     r->backend = backend->conf->name;

@@ -62,7 +62,8 @@ static struct str keep(char **at, struct str s)
 
 static size_t text_of(const struct ws_facts *f)
 {
-    size_t len = f->path.len + f->query.len + f->scheme.len + f->authority.len + f->peer.len + f->request_id.len;
+    size_t len =
+        f->path.len + f->query.len + f->scheme.len + f->authority.len + f->peer.len + f->target.len + f->request_id.len;
     for (size_t i = 0; i < f->nfields; i++)
         len += f->fields[i].name.len + f->fields[i].value.len;
     return len;
@@ -81,6 +82,7 @@ static struct ws_facts *facts_copy(const struct ws_facts *from)
                            .scheme = keep(&at, from->scheme),
                            .authority = keep(&at, from->authority),
                            .peer = keep(&at, from->peer),
+                           .target = keep(&at, from->target),
                            .request_id = keep(&at, from->request_id),
                            .fields = fields,
                            .nfields = from->nfields};
@@ -105,6 +107,7 @@ struct ws_facts *ws_facts_create(struct arrival *a, bool with_handshake)
                                          .scheme = q.scheme,
                                          .authority = q.authority,
                                          .peer = q.peer,
+                                         .target = str_of_iovec(a->req->input.path),
                                          .request_id = q.id,
                                          .fields = fields,
                                          .nfields = kept});

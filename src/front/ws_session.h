@@ -37,6 +37,7 @@ struct ws_session;
 struct ws_facts {
     unsigned references;
     struct str path, query, scheme, authority, peer;
+    struct str target; /* as the client sent it, for the log */
     const struct call_field *fields;
     size_t nfields;
     struct str request_id; /* the handshake's */
