@@ -571,7 +571,10 @@ static const struct key root_keys[] = {
     {"listeners", KEY_LIST, MANY(conf, listeners, nlisteners), BETWEEN(1, 256), .flags = KEY_REQUIRED,
      .object = &keys_listener, .live = "", .reload = KEY_LIVE, .help = "Where clients come in."},
     {"admin", KEY_POINTER, AT(conf, admin), .object = &keys_listener, .example = "{ \"bind\": \"127.0.0.1:8081\" }",
-     .reload = KEY_LIVE, .help = "A listener of its own for /healthz, /readyz and /status. Not for the public."},
+     .reload = KEY_LIVE,
+     .help =
+         "A listener of its own for /healthz, /readyz and /status, and for what is pushed to WebSockets, /ws. Not for "
+         "the public."},
     {"control", KEY_FILE, AT(conf, control),
      .computed = "control.sock in $RUNTIME_DIRECTORY (set by systemd), else in /run/bulkhead for root, else in "
                  "$XDG_RUNTIME_DIR/bulkhead, else in /tmp/bulkhead-UID",
