@@ -12,7 +12,7 @@
 #define REASON_TABLE(X)                                                                                                \
     X(REASON_NONE, "", 0, NULL, "")                                                                                    \
     X(REASON_NO_ROUTE, "no-route", 404, "destination_not_found", "No route matches this request")                     \
-    X(REASON_NOT_FOUND, "not-found", 404, NULL, "No such file")                                                        \
+    X(REASON_NOT_FOUND, "not-found", 404, NULL, "Nothing is found here")                                               \
     X(REASON_METHOD_NOT_ALLOWED, "method-not-allowed", 405, NULL, "Method not allowed")                                \
     X(REASON_PRECONDITION, "precondition-failed", 412, NULL, "The file is not what the request asked for it to be")    \
     X(REASON_BODY_TOO_LARGE, "body-too-large", 413, "http_request_error", "Request body over the limit")               \

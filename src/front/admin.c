@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * admin: what the admin listener answers: /healthz (this loop turns), /readyz (every backend has a slot to run a call
- * in), /status (status.c). In the loop, never through a gate, never in the access log: whoever asks every second must
+ * in), /status (status.c), /ws (ws_push.c). In the loop, never through a gate, never in the access log: whoever asks every second must
  * neither wait nor fill a disk. Loop thread.
  */
 #include "config.h"
@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "config/conf.h"
+#include "front/admin.h"
 #include "front/conn.h"
 #include "front/door.h"
 #include "front/exchange.h"
@@ -18,10 +19,12 @@
 #include "front/guard.h"
 #include "front/path.h"
 #include "front/problem.h"
+#include "front/push_request.h"
 #include "front/reply.h"
+#include "front/ws_push.h"
 #include "gate/gate.h"
 
-static void answer(h2o_req_t *req, struct conn *conn, int status, struct str type, const struct buf *body)
+void admin_answer(h2o_req_t *req, struct conn *conn, int status, struct str type, const struct buf *body)
 {
     h2o_iovec_t copy = h2o_strdup(&req->pool, body->base, body->len);
     h2o_header_t *headers = h2o_mem_alloc_pool(&req->pool, 2 * sizeof(headers[0]));
@@ -33,7 +36,7 @@ static void answer(h2o_req_t *req, struct conn *conn, int status, struct str typ
         &(struct reply_whole){.status = status, .headers = headers, .nheaders = 2, .body = {copy.base, copy.len}});
 }
 
-static void refuse(h2o_req_t *req, struct conn *conn, const struct problem *p)
+void admin_refuse(h2o_req_t *req, struct conn *conn, const struct problem *p)
 {
     conn_request_end(conn, false);
     problem_send(req, conn->thread->door, p);
@@ -66,18 +69,19 @@ static void answer_path(h2o_req_t *req, struct conn *conn, struct str path)
     struct generation *g = conn->thread->generation;
     if (str_eq(path, STR("/healthz"))) {
         buf_append_z(&body, "ok\n");
-        answer(req, conn, 200, STR("text/plain; charset=utf-8"), &body);
+        admin_answer(req, conn, 200, STR("text/plain; charset=utf-8"), &body);
     } else if (str_eq(path, STR("/readyz"))) {
         bool ready = put_unready(g, &body);
         if (ready)
             buf_append_z(&body, "ready\n");
-        answer(req, conn, ready ? 200 : 503, STR("text/plain; charset=utf-8"), &body);
+        admin_answer(req, conn, ready ? 200 : 503, STR("text/plain; charset=utf-8"), &body);
     } else if (str_eq(path, STR("/status"))) {
         status_json(g, &body);
         buf_append_char(&body, '\n');
-        answer(req, conn, 200, STR("application/json"), &body);
+        admin_answer(req, conn, 200, STR("application/json"), &body);
     } else {
-        refuse(req, conn, &(struct problem){.reason = REASON_NOT_FOUND, .detail = "try /healthz, /readyz or /status"});
+        admin_refuse(req, conn,
+                     &(struct problem){.reason = REASON_NOT_FOUND, .detail = "try /healthz, /readyz, /status or /ws"});
     }
     buf_free(&body);
 }
@@ -91,9 +95,11 @@ int admin_on_request(h2o_handler_t *self, h2o_req_t *req)
     enum reason verdict = guard_verdict(req, &detail);
     path_split((struct str){req->input.path.base, req->input.path.len}, &path, &query);
     if (verdict != REASON_NONE)
-        refuse(req, conn, &(struct problem){.reason = verdict, .detail = detail, .close = true});
+        admin_refuse(req, conn, &(struct problem){.reason = verdict, .detail = detail, .close = true});
+    else if (push_request_is(path))
+        ws_push_serve(req, conn, path, query);
     else if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD")))
-        refuse(req, conn, &(struct problem){.reason = REASON_METHOD_NOT_ALLOWED, .allow = "GET, HEAD"});
+        admin_refuse(req, conn, &(struct problem){.reason = REASON_METHOD_NOT_ALLOWED, .allow = "GET, HEAD"});
     else
         answer_path(req, conn, path);
     return 0;

@@ -12,7 +12,7 @@ struct front_thread;
 
 /* h2o_handler_t.on_req of the only handler of client listeners; always returns 0 */
 int exchange_on_request(h2o_handler_t *self, h2o_req_t *req);
-/* the same for the admin listener: /healthz /readyz /status */
+/* the same for the admin listener: /healthz /readyz /status /ws */
 int admin_on_request(h2o_handler_t *self, h2o_req_t *req);
 /* Once per host, before the contexts exist: requests that the library refuses by itself never reach a handler; this
  * gives their answers our form and their log line. */

@@ -30,6 +30,7 @@ FRONT_PURE_SOURCES = \
   src/front/fields.c src/front/fields.h \
   src/front/file_request.c src/front/file_request.h \
   src/front/path.c src/front/path.h \
+  src/front/push_request.c src/front/push_request.h \
   src/front/route_index.c src/front/route_index.h \
   src/front/router.c src/front/router.h \
   src/front/share.c src/front/share.h \
@@ -37,7 +38,7 @@ FRONT_PURE_SOURCES = \
 
 # the HTTP door: exchange, router, generation, sending, error pages, files, status, access log
 FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
-  src/front/admin.c \
+  src/front/admin.c src/front/admin.h \
   src/front/arrival.c \
   src/front/departure.c src/front/departure.h \
   src/front/dispatch.c src/front/dispatch.h \
@@ -53,6 +54,7 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/ws_counters.c src/front/ws_counters.h \
   src/front/ws_door.c src/front/ws_door.h \
   src/front/ws_log.c src/front/ws_log.h \
+  src/front/ws_push.c src/front/ws_push.h \
   src/front/ws_session.c src/front/ws_session.h
 
 libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)
