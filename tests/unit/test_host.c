@@ -256,8 +256,18 @@ static void a_handler_learns_of_the_websocket(void **state)
     int fd = connect_host(&f);
     native_message(fd, 1, "/websocket", NULL, STR("hello"));
     native_assert_answer(fd, 1, 200, "2 1 '00c1' 0");
-    native_request(fd, 2, "/websocket", NULL);
-    native_assert_answer(fd, 2, 200, "0 0 '' 0");
+    struct buf out = {0};
+    const struct frame_request end = {.timeout_us = NATIVE_NO_TIME_LIMIT,
+                                      .kind = FRAME_WS_CLOSE,
+                                      .close_code = 1006,
+                                      .connection = STR("00c1"),
+                                      .method = STR("POST"),
+                                      .path = STR("/websocket")};
+    frame_put_request(&out, 2, &end, 0);
+    native_send_buf(fd, &out);
+    native_assert_answer(fd, 2, 200, "3 0 '00c1' 1006");
+    native_request(fd, 3, "/websocket", NULL);
+    native_assert_answer(fd, 3, 200, "0 0 '' 0");
     close(fd);
     stop(&f);
 }
@@ -269,11 +279,11 @@ static void a_message_is_sent_while_its_handler_runs(void **state)
     int fd = connect_host(&f);
     native_message(fd, 1, "/send-and-wait", NULL, STR_NONE);
     struct buf got = {0};
-    while (memmem(got.base, got.len, event, sizeof(event) - 1) == NULL) {
+    do {
         ssize_t n = recv(fd, buf_reserve(&got, 4096), 4096, 0);
         assert_true(n > 0);
         got.len += (size_t)n;
-    }
+    } while (memmem(got.base, got.len, event, sizeof(event) - 1) == NULL);
     native_cancel(fd, 1);
     native_assert_failed(fd, 1, "cancelled");
     buf_free(&got);

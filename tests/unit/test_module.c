@@ -483,8 +483,8 @@ static void silence_is_an_answer_on_a_websocket(void **state)
 
 static void nobody_hears_what_is_sent_after_the_end(void **state)
 {
-    struct capture a = ask_websocket(CALL_WS_CLOSE, "/send-on");
-    assert_string_equal(a.error, "0 messages");
+    struct capture a = ask_websocket(CALL_WS_CLOSE, "/send-empty");
+    assert_string_equal(a.error, "the handler returned -1 without a message");
     assert_int_equal(a.heads + a.bodies + a.wholes, 0);
     capture_free(&a);
 }
