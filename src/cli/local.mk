@@ -3,6 +3,8 @@ include src/cli/check.mk
 bin_PROGRAMS += bulkhead
 bulkhead_SOURCES = src/cli/main.c $(CLI_CHECK_SOURCES) \
   src/cli/run.h src/cli/run.c \
+  src/cli/control_client.h src/cli/control_client.c \
+  src/cli/send_command.h src/cli/send_command.c \
   src/cli/status_command.h src/cli/status_command.c \
   src/cli/status_text.h src/cli/status_text.c \
   src/cli/table.h src/cli/table.c

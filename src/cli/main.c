@@ -10,6 +10,7 @@
 
 #include "cli/check.h"
 #include "cli/run.h"
+#include "cli/send_command.h"
 #include "cli/status_command.h"
 
 #define EXIT_USAGE 2
@@ -22,6 +23,7 @@ static const struct command {
     {"run", run_command, "serve: with a conf file, or with a command to put behind a queue"},
     {"check", check_command, "report everything that is wrong with a conf file"},
     {"status", status_command, "show what a running bulkhead is doing"},
+    {"send", send_command, "send a message to open WebSockets, or close them"},
 };
 
 static void print_usage(FILE *out)

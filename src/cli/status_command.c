@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -20,11 +18,9 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "cli/control_client.h"
 #include "cli/status_command.h"
 #include "cli/status_text.h"
-#include "config/conf.h"
-#include "config/conf_default.h"
-#include "config/region.h"
 #include "wire/command.h"
 
 #define EXIT_BAD   2
@@ -74,48 +70,7 @@ static bool parse_options(struct options *o, int argc, char **argv)
     return false;
 }
 
-/* The conf is read for its control socket; its mistakes are told, as they may be the reason for not finding any. */
-static char *control_of_conf(const char *file)
-{
-    struct buf problems = {0};
-    struct conf *conf = conf_load(file, &problems);
-    char *control = conf == NULL ? NULL : mem_strdup(conf->control);
-    if (conf == NULL)
-        fwrite(problems.base, 1, problems.len, stderr);
-    buf_free(&problems);
-    conf_free(&conf);
-    return control;
-}
-
-static char *default_control(void)
-{
-    struct region region = {0};
-    char *control = mem_strdup(conf_default_control(&region));
-    region_free(&region);
-    return control;
-}
-
 /* ---- the question ----------------------------------------------------------------------------------------------- */
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct timeval patience = {.tv_sec = PATIENCE_S};
-    size_t len = strlen(path);
-    if (len >= sizeof(address.sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(address.sun_path, path, len + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd == -1)
-        return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == -1 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == -1 ||
-        connect(fd, (const struct sockaddr *)&address, sizeof(address)) == -1)
-        fd_close(&fd);
-    return fd;
-}
 
 static bool send_request(int fd)
 {
@@ -145,26 +100,13 @@ static bool receive_line(int fd, struct buf *line)
     }
 }
 
-static const char *way_out(int problem)
-{
-    switch (problem) {
-    case ENOENT:
-    case ECONNREFUSED:
-        return "no bulkhead runs with it; name another with -c FILE or --control PATH";
-    case EACCES:
-    case ECONNRESET:
-        return "only root and the user that runs bulkhead may ask";
-    default:
-        return "is it bulkhead that listens there?";
-    }
-}
-
 static bool ask(const char *control, struct buf *answer)
 {
-    int fd = connect_to(control);
+    int fd = control_client_connect(control, PATIENCE_S);
     bool answered = fd != -1 && send_request(fd) && receive_line(fd, answer);
     if (!answered)
-        fprintf(stderr, "bulkhead status: control socket %s: %s; %s\n", control, strerror(errno), way_out(errno));
+        fprintf(stderr, "bulkhead status: control socket %s: %s; %s\n", control, strerror(errno),
+                control_client_way_out(errno));
     fd_close(&fd);
     return answered;
 }
@@ -223,9 +165,7 @@ int status_command(int argc, char **argv)
     }
     if (options.help)
         return fputs(usage, stdout) >= 0 && fflush(stdout) == 0 ? 0 : 1;
-    char *control = options.control != NULL ? mem_strdup(options.control)
-                    : options.file != NULL  ? control_of_conf(options.file)
-                                            : default_control();
+    char *control = control_client_path(options.file, options.control);
     if (control == NULL)
         return EXIT_BAD;
     bool shown = ask(control, &answer) && show(&answer, options.json);

@@ -15,7 +15,7 @@ def run(*args, **kw):
     return subprocess.run([BULKHEAD, *args], capture_output=True, text=True, timeout=60, **kw)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["check", "--help"], ["status", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["check", "--help"], ["status", "--help"], ["send", "--help"]])
 def test_help(args):
     done = run(*args)
     assert done.returncode == 0 and "usage" in done.stdout.lower() and not done.stderr
@@ -27,7 +27,8 @@ def test_version():
 
 
 @pytest.mark.parametrize("args", [[], ["nonsense"], ["run"], ["run", "-c"], ["run", "--listen", "127.0.0.1:0"], ["run", "--workers", "0", "--", "true"],
-                                  ["run", "--listen", "nonsense", "--", "true"]])
+                                  ["run", "--listen", "nonsense", "--", "true"], ["send"], ["send", "00ab"], ["send", "--route", "x"],
+                                  ["send", "00ab", "hello", "more"], ["send", "00ab", "hello", "--reason", "why"]])
 def test_wrong_usage_exits_2_and_says_what(args):
     done = run(*args)
     assert done.returncode == 2 and done.stderr and not done.stdout
