@@ -183,7 +183,7 @@ enum bulkhead_kind {
     BULKHEAD_OPEN,
     /* A client has sent a message. A status other than 200..299 counts as a failure of the call. */
     BULKHEAD_MESSAGE,
-    /* The connection has ended; nobody reads an answer. */
+    /* The connection has ended; nobody reads an answer. The body is the reason that came with the code, if any. */
     BULKHEAD_CLOSE
 };
 /* What the call is. To return 0 from any kind but BULKHEAD_REQUEST without having answered is right: it lets the client
