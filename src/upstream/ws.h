@@ -72,7 +72,8 @@ struct ws_events {
     void (*on_piece)(struct ws *ws, enum ws_opcode opcode, bool first, bool last, struct str bytes);
     /* ws_has_room said no, and now there is */
     void (*on_room)(struct ws *ws);
-    /* The peer's close frame has come; ours goes out by itself. Nothing more can be sent. May be NULL. */
+    /* The peer closes: its close frame has come, and none of ours is on its way; that goes out by itself, with the same
+     * code, behind what is queued. Nothing more can be sent. May be NULL. */
     void (*on_peer_close)(struct ws *ws, unsigned code, struct str reason);
     /* The last callback, exactly once: the socket is closed. The owner may free the memory. */
     void (*on_closed)(struct ws *ws, const struct ws_ending *ending);
@@ -83,6 +84,17 @@ struct ws_count {
 };
 
 struct wslay_event_context;
+struct ws_bite;
+struct ws_goodbye;
+struct ws_stream;
+
+enum ws_state {
+    WS_OPEN,    /* messages both ways */
+    WS_CLOSING, /* our close frame goes out behind what is queued; waits for that, and for the peer's, until close_us */
+    WS_LINGERING, /* nothing is left to say: waits until close_us for the peer's end, so that it gets what was said */
+    WS_OVER,      /* waits for the next turn of the loop, to say so */
+    WS_STATE_COUNT
+};
 
 struct ws {
     const struct ws_options *options;
@@ -91,9 +103,50 @@ struct ws {
     struct st_h2o_socket_t *sock;
     void *owner; /* the owner's */
     struct ws_count count;
-    /* the rest is ws.c's */
+    /* the rest is ws.c's, ws_in.c's and ws_out.c's */
     struct wslay_event_context *context; /* NULL: nothing is on its way */
-    /* … ws.c's author adds what it needs, keeping sizeof(struct ws) at 320 bytes or less … */
+    struct ws_goodbye *goodbye;          /* how it ends; NULL: not known yet */
+    /* time: `deadline` is armed at or before due_us */
+    struct deadline deadline;
+    int64_t due_us;
+    int64_t check_us;   /* of silence, or of the answer to the ping */
+    int64_t message_us; /* the last message either way */
+    int64_t control_us; /* control frames that came, each with its share of a second: so far they reach */
+    int64_t close_us;
+    uint64_t acked; /* bytes of ours that the peer had taken at the last check */
+    /* coming in */
+    uint64_t frame_left;     /* payload bytes still to come of the data frame that has begun */
+    uint64_t message_length; /* of the message that has begun, as far as its frames say */
+    struct buf message;      /* its bytes */
+    struct buf late_ping;    /* the last that came while it was crowded, if owes_pong */
+    struct ws_bite *bite;    /* while wslay reads */
+    /* going out */
+    struct buf out; /* frames */
+    size_t out_sent;
+    uint64_t taken;            /* bytes that the kernel has taken */
+    struct ws_stream *streams; /* messages sent in pieces */
+    size_t stream_bytes;
+    uint8_t state;      /* enum ws_state */
+    uint8_t opcode;     /* of the message that has begun; 0: none has */
+    uint8_t unanswered; /* pings of ours */
+    bool frame_is_last; /* of its message */
+    bool piece_given;   /* relay: a piece of this message was */
+    bool held;          /* by the owner */
+    bool crowded;       /* too much is unsent, until half of it has gone */
+    bool owes_pong;
+    bool stopped;        /* input was left untaken, as data is held or it is crowded */
+    bool work;           /* there is input to take in the next turn */
+    bool deaf;           /* the peer broke the rules: nothing more of it is heard */
+    bool eof;            /* nothing more comes */
+    bool close_received; /* the peer's close frame */
+    bool close_queued;   /* ours, at wslay */
+    bool pinged;         /* check_us waits for the answer */
+    bool backlogged;     /* at the last check, bytes were on their way to the peer */
+    bool busy;           /* in a callback of the loop, which ends with settling all */
+    bool reading;        /* the loop watches for input */
+    bool watching_write; /* the loop will say when there is room */
+    bool writing;        /* TLS: the library is */
+    bool write_broken;   /* the peer takes no more; it may have sent a close frame before */
 };
 
 /* Takes the socket; what it holds as input is taken for bytes of the peer. A message that must be sent first can be
@@ -107,7 +160,8 @@ bool ws_send(struct ws *ws, enum ws_opcode opcode, struct str bytes);
 bool ws_send_piece(struct ws *ws, enum ws_opcode opcode, bool last, struct str bytes);
 /* At most WS_CONTROL_MAX bytes. `pong`: an unsolicited one. */
 bool ws_send_ping(struct ws *ws, bool pong, struct str bytes);
-/* bytes queued and not yet taken by the kernel */
+/* What is held for the peer: bytes queued and not yet taken by the kernel (a message counts whole until its last byte
+ * is), and for each message what it costs to keep it. 0: all has gone. */
 size_t ws_unsent(const struct ws *ws);
 static inline bool ws_has_room(const struct ws *ws)
 {
