@@ -179,6 +179,7 @@ static void add_worker(struct table *t, const json_t *worker, const json_t *seen
 {
     bool ready = strcmp(text(worker, "state"), "ready") == 0 && seen != NULL;
     bool busy = number(seen, "busy") > 0;
+    long long bridged = number(seen, "bridged");
     char up[32], age[32];
     table_add(t, "%s", text(worker, "backend"));
     table_add(t, "%lld", number(worker, "slot"));
@@ -187,14 +188,18 @@ static void add_worker(struct table *t, const json_t *worker, const json_t *seen
     table_add(t, "%s", duration(up, sizeof(up), real(worker, "uptime_s")));
     table_add(t, "%lld", number(worker, "restarts"));
     table_add(t, "%lld", number(seen, "calls"));
+    if (bridged != 0)
+        table_add(t, "%lld", bridged);
+    else
+        table_add(t, "-");
     table_add(t, "%s", duration(age, sizeof(age), busy ? real(seen, "age_us") / 1e6 : 0));
     table_add(t, "%s", busy ? text(seen, "request") : text(worker, "why"));
 }
 
 static void put_workers(const json_t *workers, const json_t *backends, struct buf *out)
 {
-    static const char *const headings[] = {"BACKEND",  "WORKER", "PID", "STATE", "UP",
-                                           "RESTARTS", "CALLS",  "AGE", "CALL",  NULL};
+    static const char *const headings[] = {"BACKEND", "WORKER",  "PID", "STATE", "UP", "RESTARTS",
+                                           "CALLS",   "BRIDGED", "AGE", "CALL",  NULL};
     struct table t;
     size_t i;
     json_t *w;

@@ -292,6 +292,55 @@ void crew_lost(struct executor *ex, unsigned slot, uint32_t generation, const ch
     worker_lose(c, w); /* unlocks */
 }
 
+/* ---- berths ----------------------------------------------------------------------------------------------------- */
+
+static bool has_room_locked(const struct crew_worker *w, unsigned limit)
+{
+    return !w->lost && !w->killed && w->target.address != NULL && w->berths < limit;
+}
+
+static struct crew_worker *emptiest_locked(struct crew *c, unsigned limit)
+{
+    struct crew_worker *best = NULL;
+    for (struct list *at = c->workers.next; at != &c->workers; at = at->next) {
+        struct crew_worker *w = LIST_ENTRY(at, struct crew_worker, link);
+        if (has_room_locked(w, limit) &&
+            (best == NULL || w->berths < best->berths || (w->berths == best->berths && w->busy < best->busy)))
+            best = w;
+    }
+    return best;
+}
+
+static bool crew_berth(struct executor *ex, unsigned limit, struct executor_berth *berth_r)
+{
+    struct crew *c = crew_of(ex);
+    if (c->options.protocol != CREW_HTTP)
+        return false;
+    pthread_mutex_lock(&c->lock);
+    struct crew_worker *w = emptiest_locked(c, limit);
+    if (w != NULL) {
+        w->berths++;
+        w->holds++;
+        *berth_r = (struct executor_berth){
+            .executor = ex, .address_len = w->target.address_len, .worker_pid = w->pid, .place = w};
+        memcpy(&berth_r->address, &w->address, sizeof(w->address));
+    }
+    pthread_mutex_unlock(&c->lock);
+    return w != NULL;
+}
+
+static void crew_unberth(struct executor_berth *berth)
+{
+    struct crew_worker *w = berth->place;
+    struct crew *c = w->crew;
+    pthread_mutex_lock(&c->lock);
+    assert(w->berths > 0);
+    w->berths--;
+    pthread_mutex_unlock(&c->lock);
+    berth->place = NULL;
+    crew_release(w);
+}
+
 /* ---- status ----------------------------------------------------------------------------------------------------- */
 
 static void describe_locked(const struct crew_worker *w, int64_t now_us, struct executor_row *row)
@@ -306,12 +355,19 @@ static void describe_locked(const struct crew_worker *w, int64_t now_us, struct 
     }
     *row = (struct executor_row){.slot = w->slot, .pid = w->pid, .generation = w->generation};
     row->busy = w->busy;
+    row->berths = w->berths;
     row->calls = w->calls;
     row->state = stuck ? "stuck" : w->lost ? "down" : oldest != NULL ? "busy" : "idle";
     if (oldest != NULL) {
         memcpy(row->request, oldest->request, sizeof(row->request));
         row->age_us = now_us - oldest->started_us;
     }
+}
+
+/* A worker that is gone but for what was bridged to it: its slot is its successor's. */
+static bool is_history_locked(const struct crew_worker *w)
+{
+    return w->lost && w->busy == 0 && w->berths != 0;
 }
 
 /* Rows are copied first: the visitor does not run under the lock. */
@@ -323,11 +379,14 @@ static void crew_visit(struct executor *ex, executor_visit_fn fn, void *arg)
     struct executor_row *rows = NULL;
     pthread_mutex_lock(&c->lock);
     for (struct list *at = c->workers.next; at != &c->workers; at = at->next) {
+        const struct crew_worker *w = LIST_ENTRY(at, struct crew_worker, link);
+        if (is_history_locked(w))
+            continue;
         if (n == capacity) {
             capacity = capacity == 0 ? 16 : capacity * 2;
             rows = mem_realloc(rows, capacity * sizeof(*rows));
         }
-        describe_locked(LIST_ENTRY(at, struct crew_worker, link), now_us, &rows[n++]);
+        describe_locked(w, now_us, &rows[n++]);
     }
     pthread_mutex_unlock(&c->lock);
     for (size_t i = 0; i < n; i++)
@@ -359,6 +418,8 @@ static void crew_free(struct executor *ex)
 }
 
 static const struct executor_ops crew_ops = {
+    .berth = crew_berth,
+    .unberth = crew_unberth,
     .start = seat_start,
     .abandon = seat_abandon,
     .resume = seat_resume,

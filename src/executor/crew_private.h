@@ -8,8 +8,8 @@
  * counts; a seat's hop and the rest of it belong to the loop of its call, or, while it is idle, to whoever takes it off
  * its list (its hop is parked then) or to the only loop.
  *
- * A worker is freed when nothing holds it any more: each seat that is not GONE holds it, and so does each task that is
- * on its way to a loop. Each worker, and the owner, holds the crew.
+ * A worker is freed when nothing holds it any more: each seat that is not GONE holds it, and so does each berth, and
+ * each task that is on its way to a loop. Each worker, and the owner, holds the crew.
  */
 #ifndef BULKHEAD_EXECUTOR_CREW_PRIVATE_H
 #define BULKHEAD_EXECUTOR_CREW_PRIVATE_H
@@ -67,7 +67,7 @@ struct crew_worker {
     pid_t pid;
     bool lost;   /* crew_lost was called */
     bool killed; /* kill_worker was called */
-    unsigned busy, holds;
+    unsigned busy, berths, holds;
     uint64_t calls;
     struct sockaddr_un address;
     struct hop_target target;

@@ -29,6 +29,7 @@ struct executor_row {
     uint32_t generation;
     const char *state;       /* "idle" "busy" "stuck" "down" "connecting" */
     unsigned busy;           /* calls in flight on this worker */
+    unsigned berths;         /* connections bridged to it */
     uint64_t calls;          /* served so far */
     const struct call *call; /* the (oldest) current call or NULL; valid during the visit only when on the same loop,
                               * so visits happen on loop 0 with threads==1 and skip request text otherwise: see below */
@@ -43,14 +44,16 @@ struct executor_berth {
     struct sockaddr_storage address;
     socklen_t address_len;
     pid_t worker_pid; /* 0: not ours */
+    bool refused;     /* the owner's word before unberth: it could not be connected to */
     void *place;      /* the executor's */
 };
 
 struct executor_ops {
     /* Any thread. The server or ready worker with the fewest berths, then the fewest running calls; counted as taken.
-     * false: none is up, or each has `limit` of them. NULL: this executor's handlers hold no connections. */
+     * A server that refused lately is passed over while there is another. false: no worker is up, each has `limit` of
+     * them, or its protocol has no connections that stay. NULL: this class has none. */
     bool (*berth)(struct executor *ex, unsigned limit, struct executor_berth *berth_r);
-    /* Gives it back, once. Any thread; the executor may have lost the worker meanwhile. */
+    /* Gives it back, once. Any thread; the worker may be lost and the executor freed meanwhile. */
     void (*unberth)(struct executor_berth *berth);
     /* takes the call until on_done; no callback runs before it returns */
     void (*start)(struct executor *ex, struct call *call);

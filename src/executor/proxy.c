@@ -31,7 +31,7 @@ struct server {
     char *text;
     struct sockaddr_storage address;
     struct hop_target target;
-    _Atomic unsigned busy;
+    _Atomic unsigned busy, berths;
     _Atomic uint64_t calls;
     _Atomic int64_t down_until_us, backoff_us; /* 0: it did not refuse lately */
 };
@@ -67,7 +67,7 @@ struct proxy {
     size_t nservers;
     struct pool *pools;
     unsigned npools;
-    _Atomic unsigned holds; /* proxy_free: pools still to be closed, and the owner */
+    _Atomic unsigned holds; /* proxy_free: pools still to be closed, berths, and the owner */
 };
 
 /* ---- servers ---------------------------------------------------------------------------------------------------- */
@@ -364,6 +364,7 @@ static void proxy_visit(struct executor *ex, executor_visit_fn fn, void *arg)
         struct server *s = &p->servers[i];
         struct executor_row row = {.slot = (unsigned)i};
         row.busy = atomic_load(&s->busy);
+        row.berths = atomic_load(&s->berths);
         row.calls = atomic_load(&s->calls);
         row.state = now_us < atomic_load(&s->down_until_us) ? "down" : row.busy != 0 ? "busy" : "idle";
         snprintf(row.request, sizeof(row.request), "%s", s->text);
@@ -414,7 +415,69 @@ static void proxy_free(struct executor *ex)
     proxy_unhold(p);
 }
 
+/* ---- berths ----------------------------------------------------------------------------------------------------- */
+
+/* As is_better, but berths count before calls. */
+static bool is_emptier(struct server *a, struct server *b, int64_t now_us)
+{
+    unsigned a_berths = atomic_load_explicit(&a->berths, memory_order_relaxed);
+    unsigned b_berths = atomic_load_explicit(&b->berths, memory_order_relaxed);
+    bool both_up = now_us >= atomic_load_explicit(&a->down_until_us, memory_order_relaxed) &&
+                   now_us >= atomic_load_explicit(&b->down_until_us, memory_order_relaxed);
+    return both_up && a_berths != b_berths ? a_berths < b_berths : is_better(a, b, now_us);
+}
+
+static struct server *choose_berth(struct proxy *p, unsigned limit, int64_t now_us)
+{
+    struct server *best = NULL;
+    for (size_t i = 0; i < p->nservers; i++) {
+        struct server *s = &p->servers[i];
+        if (atomic_load_explicit(&s->berths, memory_order_relaxed) < limit &&
+            (best == NULL || is_emptier(s, best, now_us)))
+            best = s;
+    }
+    return best;
+}
+
+/* Another thread may have taken the last place meanwhile. */
+static bool take_berth(struct server *s, unsigned limit)
+{
+    unsigned taken = atomic_load_explicit(&s->berths, memory_order_relaxed);
+    while (taken < limit)
+        if (atomic_compare_exchange_weak(&s->berths, &taken, taken + 1))
+            return true;
+    return false;
+}
+
+static bool proxy_berth(struct executor *ex, unsigned limit, struct executor_berth *berth_r)
+{
+    struct proxy *p = proxy_of(ex);
+    int64_t now_us = clock_us();
+    struct server *s;
+    do {
+        s = choose_berth(p, limit, now_us);
+        if (s == NULL)
+            return false;
+    } while (!take_berth(s, limit));
+    atomic_fetch_add(&p->holds, 1);
+    *berth_r = (struct executor_berth){
+        .executor = ex, .address = s->address, .address_len = s->target.address_len, .place = s};
+    return true;
+}
+
+static void proxy_unberth(struct executor_berth *berth)
+{
+    struct server *s = berth->place;
+    if (berth->refused)
+        server_refused(s, clock_us());
+    atomic_fetch_sub(&s->berths, 1);
+    berth->place = NULL;
+    proxy_unhold(proxy_of(berth->executor));
+}
+
 static const struct executor_ops proxy_ops = {
+    .berth = proxy_berth,
+    .unberth = proxy_unberth,
     .start = proxy_start,
     .abandon = proxy_abandon,
     .resume = proxy_resume,

@@ -110,6 +110,8 @@ static void put_worker(struct buf *out, size_t slot, const struct worker_view *v
     put_number(out, "pid", v->is_leased && v->row.pid != 0 ? v->row.pid : v->told.pid);
     put_text(out, "state", v->is_leased ? v->state : v->told.state);
     put_number(out, "busy", v->row.busy);
+    if (v->row.berths != 0)
+        put_number(out, "bridged", v->row.berths);
     put_number(out, "calls", (int64_t)v->row.calls);
     put_number(out, "restarts", v->told.restarts);
     if (v->row.busy != 0) {

@@ -1128,6 +1128,151 @@ static void seat_is_passed_to_a_call_of_another_loop(void **state)
     rig_destroy(&second);
 }
 
+/* ---- berths ----------------------------------------------------------------------------------------------------- */
+
+static bool berth(struct fixture *f, unsigned limit, struct executor_berth *berth_r)
+{
+    return f->ex->ops->berth(f->ex, limit, berth_r);
+}
+
+static void unberth(struct fixture *f, struct executor_berth *b)
+{
+    f->ex->ops->unberth(b);
+}
+
+static void man_two(struct fixture *f, backend_script script)
+{
+    crew_rig_man(f, script);
+    backend_start(&f->backends[1], script);
+    crew_grant(f->ex, 1, 1, 4711, 1, f->backends[1].path);
+}
+
+static bool is_at(const struct executor_berth *b, const struct backend *backend)
+{
+    return strcmp(((const struct sockaddr_un *)&b->address)->sun_path, backend->path) == 0;
+}
+
+struct rows {
+    struct executor_row at[4];
+    size_t n;
+};
+
+static void on_any_row(void *arg, const struct executor_row *row)
+{
+    struct rows *rows = arg;
+    assert_true(rows->n < 4);
+    rows->at[rows->n++] = *row;
+}
+
+static struct rows rows_of(struct fixture *f)
+{
+    struct rows rows = {.n = 0};
+    f->ex->ops->visit(f->ex, on_any_row, &rows);
+    return rows;
+}
+
+static void berths_spread_and_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b[5];
+    man_two(f, NULL);
+    for (int i = 0; i < 4; i++)
+        assert_true(berth(f, 2, &b[i]));
+    assert_true(is_at(&b[0], &f->backends[0]) && is_at(&b[1], &f->backends[1]));
+    assert_true(is_at(&b[2], &f->backends[0]) && is_at(&b[3], &f->backends[1]));
+    assert_int_equal(b[1].worker_pid, 4711);
+    assert_false(berth(f, 2, &b[4]));
+    assert_int_equal(rows_of(f).at[1].berths, 2);
+    unberth(f, &b[1]);
+    assert_true(berth(f, 2, &b[1]));
+    assert_true(is_at(&b[1], &f->backends[1]));
+    assert_int_equal(f->slots, 2); /* they take no slot */
+    for (int i = 0; i < 4; i++)
+        unberth(f, &b[i]);
+    assert_int_equal(rows_of(f).at[1].berths, 0);
+}
+
+static void berth_is_rather_at_an_idle_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b;
+    struct probe p;
+    man_two(f, NULL);
+    backend_run(&f->backends[0], script_when_told);
+    backend_run(&f->backends[1], script_when_told);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    size_t busy = rows_of(f).at[0].busy != 0 ? 0 : 1;
+    assert_true(berth(f, 2, &b));
+    assert_true(is_at(&b, &f->backends[1 - busy]));
+    unberth(f, &b);
+    backend_go(&f->backends[busy]);
+    rig_until(&f->rig, &p.dones);
+    probe_free(&p);
+    /* the other one's script waits for a connection */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct backend *idle = &f->backends[1 - busy];
+    assert_int_equal(connect(fd, (struct sockaddr *)&idle->address, idle->address_len), 0);
+    close(fd);
+}
+
+static void berth_at_a_lost_worker_can_be_given_back(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth old, new, none;
+    crew_rig_man(f, NULL);
+    assert_true(berth(f, 1, &old));
+    crew_lost(f->ex, 0, 1, "exited");
+    rig_settle(&f->rig);
+    assert_int_equal(f->slots, 0);
+    assert_false(berth(f, 1, &none));
+    assert_int_equal(rows_of(f).n, 0); /* the dead have no row */
+    crew_grant(f->ex, 0, 2, getpid(), 1, f->backends[0].path);
+    assert_true(berth(f, 1, &new)); /* its successor begins with none */
+    unberth(f, &old);
+    assert_false(berth(f, 1, &none));
+    assert_int_equal(rows_of(f).at[0].berths, 1);
+    unberth(f, &new);
+}
+
+static void berth_outlives_the_crew(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b;
+    crew_rig_man(f, NULL);
+    assert_true(berth(f, 1, &b));
+    f->ex->ops->free(f->ex);
+    rig_settle(&f->rig);
+    unberth(f, &b);
+    crew_rig_enlist(f); /* one for the teardown */
+}
+
+static void condemned_worker_has_no_berths(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b;
+    struct probe p;
+    crew_rig_man(f, script_silent);
+    probe_init(&p, &f->rig, f->ex, "GET", "/x");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    probe_abandon(&p, EXECUTOR_DEADLINE);
+    assert_int_equal(f->kills, 1);
+    assert_false(berth(f, 1, &b));
+    crew_lost(f->ex, 0, 1, "killed");
+    rig_until(&f->rig, &p.dones);
+    probe_free(&p);
+}
+
+static void only_workers_that_speak_http_have_berths(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b;
+    f->options.protocol = CREW_FASTCGI;
+    crew_rig_man(f, NULL);
+    assert_false(berth(f, 1, &b));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, crew_rig_setup, crew_rig_teardown)
 
 int main(void)
@@ -1180,6 +1325,12 @@ int main(void)
         T(connection_goes_from_loop_to_loop),
         T(parked_connection_that_was_closed_is_not_used),
         T(seat_is_passed_to_a_call_of_another_loop),
+        T(berths_spread_and_are_limited),
+        T(berth_is_rather_at_an_idle_worker),
+        T(berth_at_a_lost_worker_can_be_given_back),
+        T(berth_outlives_the_crew),
+        T(condemned_worker_has_no_berths),
+        T(only_workers_that_speak_http_have_berths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_crew_threads: a crew shared by two loop threads while a third grants and takes away its workers: every call ends
- * exactly once. Built for the thread sanitizer and the address sanitizer.
+ * exactly once, and what was bridged to a worker is given back whenever that was. Built for the thread sanitizer and the address sanitizer.
  */
 #include "config.h"
 
@@ -25,6 +25,7 @@
 #define WORKERS 3
 #define CALLS   3000 /* a loop */
 #define AT_ONCE 4    /* a loop; more than there are workers, so that calls wait in line, too */
+#define BERTHS  8    /* a loop */
 
 /* A worker that serves one connection after another until its socket is shut down. */
 struct worker {
@@ -97,9 +98,29 @@ struct thread {
     pthread_t pthread;
     struct rig rig;
     unsigned id;
-    int answered, lost, abandoned;
+    int answered, lost, abandoned, berthed;
+    struct executor_berth berths[BERTHS];
+    bool holds[BERTHS];
     atomic_bool done;
 };
+
+/* Gives back what the last round of this place took, and takes another. */
+static void change_berth(struct thread *t, int n)
+{
+    int i = n % BERTHS;
+    if (t->holds[i])
+        ex->ops->unberth(&t->berths[i]);
+    t->holds[i] = ex->ops->berth(ex, BERTHS, &t->berths[i]);
+    t->berthed += t->holds[i] ? 1 : 0;
+}
+
+/* Some of them when the crew is gone already. */
+static void give_berths_back(struct thread *t)
+{
+    for (int i = 0; i < BERTHS; i++)
+        if (t->holds[i])
+            t->berths[i].executor->ops->unberth(&t->berths[i]);
+}
 
 static void begin(struct thread *t, struct probe *p, int n)
 {
@@ -137,6 +158,7 @@ static void *loop_main(void *arg)
                 ended++;
             }
             if (!running[i] && begun < CALLS) {
+                change_berth(t, begun);
                 begin(t, &calls[i], begun++);
                 running[i] = true;
             }
@@ -146,6 +168,7 @@ static void *loop_main(void *arg)
     atomic_store(&t->done, true);
     while (!atomic_load(&crew_freed))
         rig_turn(&t->rig, 10);
+    give_berths_back(t);
     rig_skip(&t->rig, 1000000); /* seats that rest are given back when they have rested */
     rig_destroy(&t->rig);
     return NULL;
@@ -190,6 +213,7 @@ static void calls_end_once_while_workers_come_and_go(void **state)
     for (unsigned i = 0; i < LOOPS; i++) {
         pthread_join(threads[i].pthread, NULL);
         assert_int_equal(threads[i].answered + threads[i].lost + threads[i].abandoned, CALLS);
+        assert_true(threads[i].berthed > 0);
         answered += threads[i].answered;
     }
     assert_true(answered > CALLS); /* of 2 * CALLS; the rest was abandoned, or on a worker that was taken away */

@@ -403,6 +403,76 @@ static void row_of(struct fixture *f, size_t server, struct executor_row *row_r)
     f->ex->ops->visit(f->ex, on_row, &v);
 }
 
+/* ---- berths ----------------------------------------------------------------------------------------------------- */
+
+static unsigned server_of(struct fixture *f, const struct executor_berth *b)
+{
+    for (unsigned i = 0; i < f->nbackends; i++)
+        if (b->address_len == f->backends[i].address_len &&
+            memcmp(&b->address, &f->backends[i].address, b->address_len) == 0)
+            return i;
+    fail_msg("a berth nowhere");
+    return 0;
+}
+
+static unsigned berth(struct fixture *f, struct executor_berth *b)
+{
+    assert_true(f->ex->ops->berth(f->ex, 2, b));
+    assert_int_equal(b->worker_pid, 0);
+    return server_of(f, b);
+}
+
+static void berths_spread_and_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b[4], none;
+    struct executor_row row;
+    add(f, NULL);
+    add_tcp(f, NULL);
+    f->ex = proxy_create(&f->options);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(berth(f, &b[i]), i % 2);
+    assert_false(f->ex->ops->berth(f->ex, 2, &none));
+    row_of(f, 1, &row);
+    assert_int_equal(row.berths, 2);
+    f->ex->ops->unberth(&b[1]);
+    assert_int_equal(berth(f, &b[1]), 1);
+    for (int i = 0; i < 4; i++)
+        f->ex->ops->unberth(&b[i]);
+    row_of(f, 1, &row);
+    assert_int_equal(row.berths, 0);
+}
+
+static void berth_is_rather_at_a_server_that_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b[3];
+    add_refusing(f);
+    add(f, NULL);
+    f->ex = proxy_create(&f->options);
+    assert_int_equal(berth(f, &b[0]), 0);
+    b[0].refused = true;
+    f->ex->ops->unberth(&b[0]);
+    assert_int_equal(berth(f, &b[0]), 1);
+    assert_int_equal(berth(f, &b[1]), 1); /* although the other has none */
+    assert_int_equal(berth(f, &b[2]), 0); /* for want of another */
+    for (int i = 0; i < 3; i++)
+        f->ex->ops->unberth(&b[i]);
+}
+
+static void berth_outlives_the_proxy(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth b;
+    add(f, NULL);
+    f->ex = proxy_create(&f->options);
+    berth(f, &b);
+    f->ex->ops->free(f->ex);
+    rig_settle(&f->rig);
+    f->ex->ops->unberth(&b);
+    f->ex = proxy_create(&f->options); /* one for the teardown */
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -425,6 +495,9 @@ int main(void)
         T(abandon_inside_on_body),
         T(abandon_inside_on_end),
         T(many_calls_at_once_leave_bounded_connections),
+        T(berths_spread_and_are_limited),
+        T(berth_is_rather_at_a_server_that_answers),
+        T(berth_outlives_the_proxy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,8 @@ static const char page_text[] =
     "\"workers\","
     "\"limit\":2,\"busy\":1,\"queued\":4,\"queue\":20,\"oldest_wait_us\":1500000,\"outcomes\":{\"ok\":9,\"queue-full\":"
     "3},"
-    "\"workers\":[{\"slot\":0,\"pid\":12,\"state\":\"busy\",\"busy\":1,\"calls\":10,\"request\":\"GET /\\u001b[31m\","
+    "\"workers\":[{\"slot\":0,\"pid\":12,\"state\":\"busy\",\"busy\":1,\"calls\":10,\"bridged\":6789,\"request\":\"GET "
+    "/\\u001b[31m\","
     "\"age_us\":2000000}]}]}}";
 
 static char *render(const char *json)
@@ -52,7 +53,8 @@ static void everything_of_interest_is_shown(void **state)
                                     "restarts 2",   "connections 3", "requests 42", "4/20",
                                     "1.5 s",        "queue-full 3",  "busy",        "2.0 s",
                                     "GET /",        "backoff",       "exited",      "x.conf:7",
-                                    "bridge",       "123",           "456",         "331 client, 2 lost"};
+                                    "bridge",       "123",           "456",         "331 client, 2 lost",
+                                    "6789"};
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         if (strstr(text, expected[i]) == NULL)
             fail_msg("'%s' is not in:\n%s", expected[i], text);
