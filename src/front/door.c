@@ -64,6 +64,7 @@ struct door *door_create(struct front_thread *thread)
     struct door *door = mem_zalloc(sizeof(*door));
     door->thread = thread;
     list_init(&door->idle);
+    list_init(&door->idle_messages);
     list_init(&door->held);
     door->held_flush = (struct deadline){.on_expired = on_held_flush};
     door->shares = share_table_create();

@@ -34,8 +34,11 @@ struct door {
     int watch_epoll;     /* clients of which only their departure is still of interest */
     h2o_socket_t *watch; /* the same, in the loop */
     struct share_table *shares;
-    struct ws_session *sessions;               /* by number: open WebSockets and tunnels (ws_session.c) */
-    uint64_t session_numbers;                  /* made so far */
+    struct ws_session *sessions; /* by number: open WebSockets and tunnels (ws_session.c) */
+    uint64_t session_numbers;    /* made so far */
+    struct list idle_messages;   /* struct message (ws_messages.h), not in use */
+    unsigned nidle_messages;
+    unsigned parting;                          /* WebSockets that are closed, and whose backend is to hear of it yet */
     unsigned leave_code;                       /* draining: what sessions are closed with; 0: not draining */
     int64_t wall_offset_us, wall_refreshed_us; /* wall clock minus monotonic; when that was found */
     char id_prefix[16];                        /* random, hexadecimal */

@@ -54,6 +54,10 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/ws_counters.c src/front/ws_counters.h \
   src/front/ws_door.c src/front/ws_door.h \
   src/front/ws_log.c src/front/ws_log.h \
+  src/front/ws_message_answer.c \
+  src/front/ws_message_call.c \
+  src/front/ws_messages.c src/front/ws_messages.h \
+  src/front/ws_messages_events.c \
   src/front/ws_push.c src/front/ws_push.h \
   src/front/ws_session.c src/front/ws_session.h
 

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "config/conf.h"
 #include "front/conn.h"
+#include "front/door.h"
 #include "front/generation.h"
 #include "front/listener.h"
 #include "front/thread.h"
@@ -321,11 +322,12 @@ static void on_sweep(struct deadline *d)
     struct front_private *p = (struct front_private *)((char *)d - offsetof(struct front_private, sweep));
     struct front_thread *thread = thread_current();
     sweep_round(thread);
+    bool over = thread->draining && thread->loop.now_us >= p->drain_deadline_us;
     if (thread->draining && thread->loop.now_us >= p->sessions_deadline_us)
         ws_sessions_cut(thread->door);
-    if (thread->draining && thread->loop.now_us >= p->drain_deadline_us)
+    if (over)
         cut_all(thread);
-    if (thread->draining && list_empty(&thread->conns))
+    if (thread->draining && list_empty(&thread->conns) && (thread->door->parting == 0 || over))
         atomic_store_explicit(&p->drained, true, memory_order_release);
     heap_arm(&thread->loop.deadlines, &p->sweep,
              thread->loop.now_us + (thread->draining ? PERIOD_DRAINING_US : PERIOD_US));

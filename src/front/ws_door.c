@@ -19,6 +19,7 @@
 
 static const struct ws_entry_mode *const modes[CONF_WEBSOCKET_MODE_COUNT] = {
     [CONF_WEBSOCKET_NONE] = NULL,
+    [CONF_WEBSOCKET_MESSAGES] = &ws_messages_entry,
 };
 
 /* ---- an entry: made, and gone ----------------------------------------------------------------------------------- */
