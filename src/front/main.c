@@ -232,6 +232,7 @@ static void serve(void)
     struct link_logs logs = {.access = start_access_writer(&h), .own = start_log_writer(h.generation)};
     struct writer_ring **rings = create_rings(logs.access, conf->threads);
     thread_start_all(setup, generation, conf->threads, rings);
+    setup_close_sockets(setup);
     mem_free(&rings);
     link_send(&(struct wire_control){.type = WIRE_READY, .generation = h.generation}, -1);
     link_run(generation, &logs);

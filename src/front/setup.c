@@ -242,3 +242,9 @@ struct setup *setup_create(const struct conf *conf, const int *fds, char *error,
     set_guard_limits(conf);
     return setup;
 }
+
+void setup_close_sockets(struct setup *setup)
+{
+    for (size_t i = 0; i != setup->nlisteners; ++i)
+        fd_close(&setup->listeners[i].fd);
+}

@@ -29,7 +29,7 @@ enum setup_kind {
 struct setup_listener {
     const struct conf_listener *conf;
     enum setup_kind kind;
-    int fd;       /* listening; owned */
+    int fd;       /* listening; owned; -1 once it is closed */
     SSL_CTX *tls; /* NULL: clear text; owned */
 };
 
@@ -47,5 +47,8 @@ struct setup {
  * none); taken when this succeeds. NULL with a message otherwise. Also sets what is process-wide: the guard's limits,
  * where bodies are spooled. */
 struct setup *setup_create(const struct conf *conf, const int *fds, char *error, size_t error_size);
+
+/* Once every loop has its own copies of the listening sockets: an address is free when they have closed them. */
+void setup_close_sockets(struct setup *setup);
 
 #endif

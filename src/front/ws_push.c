@@ -217,8 +217,9 @@ static void tell_slice(struct part *part)
     struct door *door = part->thread->door;
     size_t bytes = 0;
     for (unsigned n = 0; n < SLICE_SESSIONS && bytes < SLICE_BYTES && part->next < part->nnumbers; n++) {
+        const uint64_t *number = &part->numbers[part->next++];
         struct ws_session *s;
-        HASH_FIND(hh, door->sessions, &part->numbers[part->next++], sizeof(part->numbers[0]), s);
+        HASH_FIND(hh, door->sessions, number, sizeof(*number), s);
         if (s == NULL)
             continue;
         tell(part, s);
