@@ -396,7 +396,7 @@ void reply_fields(h2o_req_t *req, const struct call_response *head, const struct
     for (size_t i = 0; i < head->nfields; i++)
         bytes += head->fields[i].name.len + head->fields[i].value.len;
     char *at = h2o_mem_alloc_pool(&req->pool, bytes + 1);
-    h2o_vector_reserve(&req->pool, &req->res.headers, head->nfields + added);
+    h2o_vector_reserve(&req->pool, &req->res.headers, req->res.headers.size + head->nfields + added);
     for (size_t i = 0; i < head->nfields; i++) {
         struct str name = head->fields[i].name, value = head->fields[i].value;
         if (!fields_response_pass(name) || (rules != NULL && fields_rules_drop(rules, name)))
