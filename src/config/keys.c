@@ -426,10 +426,11 @@ static const struct key websocket_keys[] = {
          "chosen, or none."},
     {"ping_interval", KEY_DURATION, AT(conf_websocket, ping_interval), BETWEEN(100 * UNITS_MS, UNITS_D),
      .flags = KEY_NONE_OK, .fallback = "\"20s\"", .fits = FRAMED, .reload = KEY_LIVE,
-     .help = "Silence after which the client (and the backend of a bridge) is pinged."},
+     .help = "Silence after which the client is pinged, and the proxied server of a bridge."},
     {"pong_timeout", KEY_DURATION, AT(conf_websocket, pong_timeout), BETWEEN(100 * UNITS_MS, UNITS_D),
      .fallback = "\"20s\"", .fits = FRAMED, .reload = KEY_LIVE,
-     .help = "Silence after a ping that means that the peer is lost."},
+     .help = "Silence after a ping that means that the client is lost. A bridge waits for no pong of its "
+             "backend, which could send none while it blocks."},
     {"idle_timeout", KEY_DURATION, AT(conf_websocket, idle_timeout), BETWEEN(100 * UNITS_MS, UNITS_D),
      .flags = KEY_NONE_OK, .fits = ANY_WEBSOCKET, .computed = "\"none\", and 5m for a tunnel", .example = "\"5m\"",
      .reload = KEY_LIVE,

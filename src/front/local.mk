@@ -51,6 +51,10 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/reply.c src/front/reply.h \
   src/front/route.c src/front/route.h \
   src/front/status.c \
+  src/front/ws_bridge.c src/front/ws_bridge_private.h \
+  src/front/ws_bridge_dial.c \
+  src/front/ws_bridge_queue.c \
+  src/front/ws_bridge_reconnect.c \
   src/front/ws_counters.c src/front/ws_counters.h \
   src/front/ws_door.c src/front/ws_door.h \
   src/front/ws_log.c src/front/ws_log.h \

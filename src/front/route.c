@@ -15,6 +15,8 @@
 
 /* for a client to answer a close frame */
 #define CLOSE_TIMEOUT_US 5000000
+/* for a backend, which may be busy, to take what the client sent before it left, and to answer */
+#define BACKEND_CLOSE_TIMEOUT_US 10000000
 
 static int64_t limit_of(int64_t of_route, int64_t of_backend)
 {
@@ -58,14 +60,32 @@ static int64_t time_of(int64_t us)
 static struct ws_options client_end(const struct conf_websocket *c)
 {
     return (struct ws_options){.role = WS_SERVER,
-                               .relay = c->mode == CONF_WEBSOCKET_BRIDGE,
+                               .relay = c->mode == CONF_WEBSOCKET_BRIDGE && !c->reconnect,
                                .max_message = (uint64_t)c->max_message,
                                .max_unsent = (size_t)c->max_unsent,
+                               .reads_when_full = c->mode == CONF_WEBSOCKET_BRIDGE,
                                .control_rate = c->control_frames,
                                .ping_interval_us = time_of(c->ping_interval),
                                .pong_timeout_us = time_of(c->pong_timeout),
                                .idle_timeout_us = time_of(c->idle_timeout),
                                .close_timeout_us = CLOSE_TIMEOUT_US};
+}
+
+/* No pong is waited for: a backend that blocks could send none. A worker is not even pinged; to a server elsewhere pings
+ * keep the connection alive, and have the kernel find out that it is not. With `reconnect` a backend is given one
+ * message at a time. */
+static struct ws_options backend_end(const struct conf_websocket *c, bool is_proxied)
+{
+    return (struct ws_options){.role = WS_CLIENT,
+                               .relay = !c->reconnect,
+                               .max_message = (uint64_t)c->max_message,
+                               .max_unsent = c->reconnect ? 1 : (size_t)c->max_unsent,
+                               .reads_when_full = true,
+                               .control_rate = c->control_frames,
+                               .ping_interval_us = is_proxied ? time_of(c->ping_interval) : CLOCK_NEVER,
+                               .pong_timeout_us = CLOCK_NEVER,
+                               .idle_timeout_us = CLOCK_NEVER,
+                               .close_timeout_us = BACKEND_CLOSE_TIMEOUT_US};
 }
 
 void route_init(struct route *r, const struct conf *conf, const struct conf_route *rule, struct backend *backend)
@@ -82,6 +102,7 @@ void route_init(struct route *r, const struct conf *conf, const struct conf_rout
     if (rule->websocket.mode != CONF_WEBSOCKET_NONE) {
         r->websockets = mem_zalloc(sizeof(*r->websockets));
         r->client_end = client_end(&rule->websocket);
+        r->backend_end = backend_end(&rule->websocket, b != NULL && b->what == CONF_WHAT_PROXY);
     }
     if (rule->action == CONF_ROUTE_RESPOND || rule->action == CONF_ROUTE_REDIRECT)
         compile_answer(r);

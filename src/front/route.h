@@ -28,6 +28,7 @@ struct route {
     struct fields_rules request_rules, response_rules;
     struct ws_counters *websockets; /* NULL: the route has no `websocket` */
     struct ws_options client_end;   /* of messages and bridge: what the client's end of a WebSocket is bound to */
+    struct ws_options backend_end;  /* of bridge */
     /* respond, redirect: the fields as they go out; names and values live here */
     h2o_header_t *headers;
     h2o_iovec_t *names;

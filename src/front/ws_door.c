@@ -20,6 +20,7 @@
 static const struct ws_entry_mode *const modes[CONF_WEBSOCKET_MODE_COUNT] = {
     [CONF_WEBSOCKET_NONE] = NULL,
     [CONF_WEBSOCKET_MESSAGES] = &ws_messages_entry,
+    [CONF_WEBSOCKET_BRIDGE] = &ws_bridge_entry,
 };
 
 /* ---- an entry: made, and gone ----------------------------------------------------------------------------------- */

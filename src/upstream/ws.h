@@ -163,6 +163,11 @@ bool ws_send_ping(struct ws *ws, bool pong, struct str bytes);
 /* What is held for the peer: bytes queued and not yet taken by the kernel (a message counts whole until its last byte
  * is), and for each message what it costs to keep it. 0: all has gone. */
 size_t ws_unsent(const struct ws *ws);
+/* Bytes, of frames' heads as well, that the kernel has taken so far; still true in on_closed. */
+static inline uint64_t ws_taken(const struct ws *ws)
+{
+    return ws->taken;
+}
 static inline bool ws_has_room(const struct ws *ws)
 {
     return ws_unsent(ws) < ws->options->max_unsent;
