@@ -1,9 +1,9 @@
-"""A FastAPI service as it is often found: `async def` handlers that block the event loop."""
+"""A FastAPI service as it is often found: `async def` handlers that block the event loop, WebSockets' as well."""
 import os
 import time
 
 import requests
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 app = FastAPI()
 
@@ -36,3 +36,28 @@ async def crash():
 @app.post("/upload")
 async def upload(body: dict):
     return {"keys": sorted(body)}
+
+
+@app.websocket("/ws/fetch")
+async def ws_fetch(ws: WebSocket):
+    await ws.accept()
+    try:
+        while True:
+            url = await ws.receive_text()
+            answer = requests.get(url, timeout=30)  # nobody answers a ping meanwhile: not here
+            await ws.send_text(answer.text)
+    except WebSocketDisconnect:
+        pass
+
+
+@app.websocket("/ws/compute")
+async def ws_compute(ws: WebSocket):
+    await ws.accept()
+    try:
+        while True:
+            total = 0
+            for i in range(int(await ws.receive_text())):
+                total += i
+            await ws.send_text(str(total))
+    except WebSocketDisconnect:
+        pass
