@@ -84,6 +84,20 @@ def test_what_never_ends_is_cut_at_the_end_of_the_time():
         assert closes(b, 1)[0]["status"] == 1006
 
 
+def test_both_ends_of_a_bridge_are_told():
+    with ws_client.WebSocketBackend() as backend:
+        conf = {"backends": {"app": {"run": "loop", "proxy": [backend.address]}},
+                "routes": [{"path": "/live", "backend": "app", "websocket": "bridge"}]}
+        with Bulkhead(conf) as b:
+            ws = connect(b, "/live")
+            ws.text("x")
+            assert ws.message() == "x"
+            stop(b)
+            assert ws.end().code == 1001
+            b.process.wait(30 * SLOW)
+            eventually(lambda: not backend.open, "the backend's side has ended")
+
+
 def test_a_client_that_does_not_answer_the_close_does_not_hold_it_up():
     with RecordingBackend() as backend, Bulkhead(conf(backend, drain_timeout="20s")) as b:
         deaf = connect(b)

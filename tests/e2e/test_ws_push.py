@@ -240,6 +240,26 @@ def test_many_are_told_a_slice_at_a_time(backend):
             assert all(ws.message() == message for ws in sockets)
 
 
+# ---- bridges ---------------------------------------------------------------------------------------------------------
+
+def test_a_bridge_takes_messages_between_those_of_its_backend():
+    with ws_client.WebSocketBackend() as backend:
+        conf = {"backends": {"app": {"run": "loop", "proxy": [backend.address]}},
+                "routes": [{"name": "live", "path": "/live", "backend": "app", "websocket": "bridge"}]}
+        with Bulkhead(conf) as b, ws_client.connect(("127.0.0.1", b.port), "/live") as ws:
+            def post(query, body=None):
+                return request(("127.0.0.1", b.admin_port), "POST", f"/ws?route=live{query}", None, body)
+            ws.text("echoed")
+            assert ws.message() == "echoed"
+            assert told(post("", "pushed"), sent=1)
+            assert ws.message() == "pushed"
+            ws.text("again")
+            assert ws.message() == "again"
+            assert told(post("&close=4000&reason=moved"), sent=1)
+            assert ws.end()[:2] == (4000, "moved")
+            eventually(lambda: not backend.open, "the backend's side ends as well")
+
+
 # ---- the list --------------------------------------------------------------------------------------------------------
 
 def test_the_list_names_the_newest_first(backend):
