@@ -34,7 +34,7 @@ children = []
 
 
 def start(argv, cpu="0", **kw):
-    p = subprocess.Popen(["taskset", "-c", cpu, *argv], stdin=subprocess.DEVNULL,
+    p = subprocess.Popen(["taskset", "-c", cpu, *argv], stdin=kw.pop("stdin", subprocess.DEVNULL),
                          stdout=kw.pop("stdout", subprocess.DEVNULL), stderr=kw.pop("stderr", sys.stderr), **kw)
     children.append(p)
     return p
