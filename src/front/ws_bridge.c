@@ -3,8 +3,7 @@
  * ws_bridge: mode `bridge`: a client's WebSocket goes on as another one, ours, to a backend that speaks WebSocket
  * itself. Both ends are struct ws, so pings, pongs and the closing handshake are each end's own affair, and a backend
  * that blocks does not cost the client its connection: no pong is expected of it, because one that blocks could send
- * none; that it is dead is told by its socket. Read from top to bottom: handshake, open,
- * relay, close, end.
+ * none; that it is dead is told by its socket. Read from top to bottom: handshake, open, relay, close, end.
  *
  * Messages pass in the pieces in which they come, and an end whose pieces find no room at the other is held until there
  * is some, so that a bridge holds max_unsent and what one turn of the loop reads, each way. With `reconnect` they pass

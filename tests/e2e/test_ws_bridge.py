@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import SLOW, Bulkhead, RecordingBackend, Seen, alive, eventually, free_port, respond
+from harness import KIND, SLOW, Bulkhead, RecordingBackend, Seen, alive, eventually, free_port, request, respond
 from ws_client import (BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, TEXT, WebSocketBackend, accept_of, close_payload,
                        connect, echo, frame, handshake, refusal)
 
@@ -156,6 +156,14 @@ def test_a_backend_that_is_not_there():
         for _ in range(2):
             response = refusal(address(b))
             assert response.status == 502 and response.json["reason"] == "upstream-refused"
+
+
+def test_a_server_that_is_not_there_leaves_it_to_the_next():
+    with WebSocketBackend() as backend, bridge(["127.0.0.1:%d" % free_port(), backend.address]) as b:
+        for _ in range(3):
+            with connect(address(b)) as ws:
+                ws.text("hello")
+                assert ws.message() == "hello"
 
 
 def test_a_backend_that_hangs_up_on_the_handshake():
@@ -440,16 +448,80 @@ def test_a_backend_that_is_faster_than_the_client(reconnect):
 
 @pytest.mark.parametrize("reconnect", [False, True], ids=["pieces", "whole"])
 def test_both_at_once_do_not_stand_still(reconnect):
-    """An echo that is sent much before anybody reads: each side waits for the other only while nobody reads."""
-    with WebSocketBackend() as backend, bridge(backend.address, {"reconnect": reconnect}) as b:
-        with connect(address(b), timeout=60) as ws:
-            n, message = 500, os.urandom(20000)
-            data = frame(message, BINARY)
-            writer = threading.Thread(target=lambda: [ws.send(data) for _ in range(n)])
+    """A backend that says more than it is told, and hears nothing while it says it: what it says must be read even when
+    it takes nothing."""
+    def serve(ws):
+        while True:
+            message = ws.message()
+            for _ in range(4):
+                ws.binary(message)
+    with WebSocketBackend(serve) as backend, bridge(backend.address, {"reconnect": reconnect}) as b:
+        with connect(address(b), timeout=20) as ws:
+            n, message = 600, os.urandom(20000)
+            writer = threading.Thread(target=lambda: [ws.send(frame(message, BINARY)) for _ in range(n)], daemon=True)
             writer.start()
-            for _ in range(n):
+            for _ in range(4 * n):
                 assert ws.message() == message
             writer.join()
+
+
+def resident(b):
+    with open(f"/proc/{b.front_pid()}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@pytest.mark.skipif(KIND != "plain", reason="a sanitizer keeps what was freed")
+@pytest.mark.parametrize("reconnect", [False, True], ids=["pieces", "whole"])
+def test_memory_while_nobody_reads(reconnect):
+    """Both sides send without end, and neither reads, their pings and pongs included."""
+    with Hands() as hands, bridge(hands.address, {"reconnect": reconnect, "control_frames": 1000}) as b:
+        with connect(address(b)) as first:
+            first.text("the front has all that it needs once")
+            hands.next().message()
+        before, pairs = resident(b), []
+        for _ in range(4):
+            ws = connect(address(b))
+            pairs.append((ws, hands.next()))
+        for ws, peer in pairs:
+            fill(peer.stream.sock, frame(b"x" * 10000, BINARY, mask=None) + frame(b"p" * 125, PING, mask=None))
+            fill(ws.stream.sock, frame(b"x" * 10000, BINARY) + frame(b"p" * 125, PING))
+        assert resident(b) - before < 4 * MIB, "a connection: max_unsent of 256 KiB for each side, and what was read"
+        for ws, _ in pairs:
+            ws.leave()
+
+
+# ---- what the operator sends -----------------------------------------------------------------------------------------
+
+def test_a_push_waits_for_the_end_of_the_message_under_way():
+    def push(text):
+        return request(("127.0.0.1", b.admin_port), "POST", f"/ws/{id}", {"Content-Type": "text/plain"}, text)
+    with Hands() as hands, bridge(hands.address) as b, connect(address(b)) as ws:
+        peer = hands.next()
+        id = b.admin("/ws").json["websockets"][0]["id"]
+        assert push("first").status == 200
+        assert ws.message() == "first"
+        peer.text("beg", fin=False)
+        assert ws.data_frame().payload == b"beg"
+        assert push("between").status == 200
+        peer.send_frame("in", CONTINUATION)
+        got = ws.data_frame()
+        assert (got.opcode, got.payload, got.fin) == (CONTINUATION, b"in", True)
+        assert ws.message() == "between"
+        peer.text("after")
+        assert ws.message() == "after"
+
+
+def test_pushes_that_wait_are_bounded():
+    with Hands() as hands, bridge(hands.address, {"max_unsent": "64KiB"}) as b, connect(address(b)) as ws:
+        peer = hands.next()
+        id = b.admin("/ws").json["websockets"][0]["id"]
+        peer.text("beg", fin=False)
+        assert ws.data_frame().payload == b"beg"
+        answers = [request(("127.0.0.1", b.admin_port), "POST", f"/ws/{id}", body="x" * 10000).status for _ in range(10)]
+        assert answers[:6] == [200] * 6 and 200 not in answers[7:]
+        peer.send_frame("in", CONTINUATION)
+        assert ws.data_frame().payload == b"in"
+        assert [ws.message() for _ in range(answers.count(200))] == ["x" * 10000] * answers.count(200)
 
 
 # ---- workers ---------------------------------------------------------------------------------------------------------
@@ -705,18 +777,21 @@ def test_another_subprotocol_the_next_time_will_not_do():
                 peer = hands.next()
                 hands.backend.fields = []
                 broken(peer)
-                broken(hands.next())  # was upgraded, and dropped
+                assert hands.next().stream.closed(), "not with this one"
                 hands.backend.fields = ["Sec-WebSocket-Protocol: v1"]
-                while True:
-                    peer = hands.next()
-                    if Seen(peer.head, b"").header("sec-websocket-protocol") != "v1":
-                        raise AssertionError("what was chosen is what is offered")
-                    try:
-                        peer.text("v1 again")
-                        assert ws.message() == "v1 again"
-                        break
-                    except OSError:
-                        continue  # one more of those that were dropped
+                while not is_answered(peer := hands.next()):
+                    pass  # one more without the subprotocol
+                assert Seen(peer.head, b"").header("sec-websocket-protocol") == "v1", "what was chosen is what is offered"
+                peer.text("v1 again")
+                assert ws.message() == "v1 again"
+
+
+def is_answered(peer):
+    try:
+        peer.ping()
+        return peer.frame().opcode == PONG
+    except (EOFError, OSError):
+        return False
 
 
 def test_a_client_that_leaves_while_there_is_no_backend(tmp_path):
