@@ -294,20 +294,20 @@ static const struct dispatch_events dispatch_events = {on_granted, on_timeout, o
 
 /* ---- its end ---------------------------------------------------------------------------------------------------- */
 
-/* A handshake's call is told of by the handshake, until there is a session; the last call has none any more. */
+/* What is no message of the client's is only counted; a handshake that is refused has its request's line for that. */
 static void note_outcome(const struct message *m)
 {
     const struct messages *c = m->connection;
-    if (c->state == MESSAGES_OPEN) {
+    if (m->kind == MESSAGE_DATA) {
         struct ws_log_call line = {.id = m->d.call.request.id,
-                                   .opcode = m->in == NULL ? WS_TEXT : m->in->opcode,
-                                   .bytes_in = m->in == NULL ? 0 : m->in->size,
+                                   .opcode = m->in->opcode,
+                                   .bytes_in = m->in->size,
                                    .bytes_out = m->bytes_out,
                                    .status = m->status,
                                    .reason = m->reason,
                                    .call = &m->d.call};
         ws_log_message(&c->super, &line);
-    } else if (m->kind == MESSAGE_LAST) {
+    } else if (m->kind != MESSAGE_OPEN || c->state == MESSAGES_OPEN) {
         atomic_fetch_add_explicit(&m->d.backend->outcomes[m->reason], 1, memory_order_relaxed);
     }
 }
