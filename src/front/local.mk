@@ -48,9 +48,11 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/files.c src/front/files.h \
   src/front/generation.c src/front/generation.h \
   src/front/problem.c src/front/problem.h \
+  src/front/relay.c src/front/relay.h \
   src/front/reply.c src/front/reply.h \
   src/front/route.c src/front/route.h \
   src/front/status.c \
+  src/front/ws_berth.c src/front/ws_berth.h \
   src/front/ws_bridge.c src/front/ws_bridge_private.h \
   src/front/ws_bridge_dial.c \
   src/front/ws_bridge_queue.c \
@@ -63,7 +65,8 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/ws_messages.c src/front/ws_messages.h \
   src/front/ws_messages_events.c \
   src/front/ws_push.c src/front/ws_push.h \
-  src/front/ws_session.c src/front/ws_session.h
+  src/front/ws_session.c src/front/ws_session.h \
+  src/front/ws_tunnel.c
 
 libfront_a_SOURCES = $(FRONT_GLUE_SOURCES) $(FRONT_DOOR_SOURCES)
 libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON_CFLAGS) $(PCRE2_CFLAGS)

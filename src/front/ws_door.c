@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/lexis.h"
 #include "base/mem.h"
 #include "config/conf.h"
 #include "front/conn.h"
@@ -21,6 +22,7 @@ static const struct ws_entry_mode *const modes[CONF_WEBSOCKET_MODE_COUNT] = {
     [CONF_WEBSOCKET_NONE] = NULL,
     [CONF_WEBSOCKET_MESSAGES] = &ws_messages_entry,
     [CONF_WEBSOCKET_BRIDGE] = &ws_bridge_entry,
+    [CONF_WEBSOCKET_TUNNEL] = &ws_tunnel_entry,
 };
 
 /* ---- an entry: made, and gone ----------------------------------------------------------------------------------- */
@@ -105,11 +107,41 @@ static void check_handshake(struct arrival *a)
         refuse(a, reason, req->entity.len != 0 ? "a WebSocket handshake has no body" : detail);
 }
 
-/* A tunnel carries any protocol, and leaves the handshake to the backend. */
+/* the protocol's name, with a version or without */
+static bool is_of(struct str protocol, struct str name)
+{
+    return protocol.len >= name.len && strncasecmp(protocol.base, name.base, name.len) == 0 &&
+           (protocol.len == name.len || protocol.base[name.len] == '/');
+}
+
+/* These carry HTTP: requests inside of such a tunnel would pass by every rule of the routes. */
+static bool carries_http(struct str protocol)
+{
+    return is_of(protocol, STR("h2c")) || is_of(protocol, STR("http")) || is_of(protocol, STR("tls"));
+}
+
+/* A tunnel carries any other protocol, and leaves the handshake to the backend. An upgrade that we do not take makes no
+ * difference to a request (RFC 9110 §7.8). */
 static bool asks_for_tunnel(const h2o_req_t *req)
 {
-    return req->version < 0x200 && req->upgrade.len != 0 && req->entity.len == 0 &&
-           str_eq(str_of_iovec(req->input.method), STR("GET"));
+    struct str rest = str_of_iovec(req->upgrade), protocol;
+    if (req->version != 0x101 || req->entity.len != 0 || !str_eq(str_of_iovec(req->input.method), STR("GET")))
+        return false;
+    bool asks = false;
+    for (; lexis_list_next(&rest, &protocol); asks = true)
+        if (carries_http(protocol))
+            return false;
+    return asks;
+}
+
+static void check_tunnel(struct arrival *a)
+{
+    char detail[256];
+    if (ws_handshake_allows_origin(&a->route->conf->websocket, fields_of(a->req), a->req->headers.size, detail,
+                                   sizeof(detail)))
+        admit(a);
+    else
+        refuse(a, REASON_ORIGIN, detail);
 }
 
 bool ws_door_takes(struct arrival *a)
@@ -118,7 +150,7 @@ bool ws_door_takes(struct arrival *a)
     if (mode == CONF_WEBSOCKET_TUNNEL) {
         if (!asks_for_tunnel(a->req))
             return false;
-        admit(a);
+        check_tunnel(a);
         return true;
     }
     if (ws_handshake_is_asked(str_of_iovec(a->req->upgrade))) {

@@ -93,11 +93,20 @@ static bool is_key(struct str key)
     return strchr("AQgw", key.base[21]) != NULL; /* the last four bits carry nothing */
 }
 
-static bool allows_origin(const struct conf_websocket *conf, struct str origin)
+static bool is_listed(const struct conf_websocket *conf, struct str origin)
 {
     for (size_t i = 0; i < conf->norigins; i++)
         if (str_case_eq(origin, str_of(conf->origins[i])))
             return true;
+    return false;
+}
+
+static bool allows_origin(const struct conf_websocket *conf, const struct found *f, char *detail, size_t detail_size)
+{
+    if (conf->norigins == 0 || f->origins == 0 || (f->origins == 1 && is_listed(conf, f->origin)))
+        return true;
+    snprintf(detail, detail_size, "the origin %.*s is not one of this route's websocket.origins",
+             f->origin.len > 128 ? 128 : (int)f->origin.len, f->origin.base);
     return false;
 }
 
@@ -168,6 +177,16 @@ static struct str choose_protocol(const struct conf_websocket *conf, struct str 
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
+bool ws_handshake_allows_origin(const struct conf_websocket *conf, const struct field *fields, size_t nfields,
+                                char *detail, size_t detail_size)
+{
+    struct ws_handshake unused;
+    struct found f = {0};
+    for (size_t i = 0; i < nfields; i++)
+        note_field(&unused, &f, &fields[i]);
+    return allows_origin(conf, &f, detail, detail_size);
+}
+
 enum reason ws_handshake_check(struct ws_handshake *h, const struct conf_websocket *conf, struct str method,
                                int version, const struct field *fields, size_t nfields, char *detail,
                                size_t detail_size)
@@ -188,11 +207,8 @@ enum reason ws_handshake_check(struct ws_handshake *h, const struct conf_websock
         snprintf(detail, detail_size, "Sec-WebSocket-Key must be there once, and be 16 bytes in base64");
         return REASON_BAD_REQUEST;
     }
-    if (conf->norigins != 0 && f.origins != 0 && (f.origins != 1 || !allows_origin(conf, f.origin))) {
-        snprintf(detail, detail_size, "the origin %.*s is not one of this route's websocket.origins",
-                 f.origin.len > 128 ? 128 : (int)f.origin.len, f.origin.base);
+    if (!allows_origin(conf, &f, detail, detail_size))
         return REASON_ORIGIN;
-    }
     if ((f.protocols > 1 && !join_protocols(h, fields, nfields)) || !are_tokens(h->protocols)) {
         snprintf(detail, detail_size, "Sec-WebSocket-Protocol must be a list of tokens, of at most %zu bytes",
                  sizeof(h->joined));

@@ -35,6 +35,9 @@ enum reason ws_handshake_check(struct ws_handshake *h, const struct conf_websock
                                size_t detail_size);
 /* Is the protocol one of the list, a Sec-WebSocket-Protocol field? */
 bool ws_handshake_offers(struct str list, struct str protocol);
+/* The Origin alone, of what is a handshake of another kind. false: REASON_ORIGIN, with words in *detail. */
+bool ws_handshake_allows_origin(const struct conf_websocket *conf, const struct field *fields, size_t nfields,
+                                char *detail, size_t detail_size);
 /* Sec-WebSocket-Accept for a key, or for the key that we sent as a client */
 void ws_handshake_accept(struct str key, char out[WS_ACCEPT_LENGTH]);
 /* A fresh key for a handshake of our own: 24 characters */
