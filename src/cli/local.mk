@@ -9,4 +9,5 @@ bulkhead_SOURCES = src/cli/main.c $(CLI_CHECK_SOURCES) \
   src/cli/status_text.h src/cli/status_text.c \
   src/cli/table.h src/cli/table.c
 bulkhead_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-bulkhead_LDADD = libsupervisor.a libconfig.a libwire.a libdiag.a libbase.a $(JANSSON_LIBS) $(PCRE2_LIBS) $(LIBEV_LIBS)
+bulkhead_LDADD = libsupervisor.a libconfig.a libwire.a libdiag.a libbase.a $(JANSSON_LIBS) $(PCRE2_LIBS) $(LIBEV_LIBS) \
+  $(SYSTEMD_LIBS)

@@ -12,11 +12,13 @@
 
 #define ACTIVATION_FD_FIRST 3
 #define ACTIVATION_FDS_MAX  128
+/* a name has at most 255 bytes (sd_notify(3)), and its end */
+#define ACTIVATION_NAME_SIZE 256
 
 struct activation {
     struct activation_fd {
         int fd; /* -1: taken */
-        char name[64];
+        char name[ACTIVATION_NAME_SIZE];
     } fds[ACTIVATION_FDS_MAX];
     size_t count;
 };

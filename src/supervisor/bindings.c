@@ -4,9 +4,6 @@
  */
 #include "config.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,20 +13,14 @@
 #include "config/conf.h"
 #include "supervisor/activation.h"
 #include "supervisor/bindings.h"
-
-static bool is_listening(int fd)
-{
-    int value = 0;
-    socklen_t len = sizeof(value);
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
-}
+#include "supervisor/store.h"
 
 static bool take(struct endpoint *e, const char *name, struct activation *activation, char *error_r, size_t error_size)
 {
     char names[512];
     *e = ENDPOINT_NONE;
     e->fd = activation_take(activation, name);
-    if (e->fd != -1 && is_listening(e->fd) && fd_set_nonblocking(e->fd, true))
+    if (e->fd != -1 && endpoint_is_listening(e->fd) && fd_set_nonblocking(e->fd, true))
         return true;
     activation_names(activation, names, sizeof(names));
     snprintf(
@@ -61,18 +52,40 @@ static bool open_one(struct endpoint *e, const struct conf_listener *l, struct a
     return opened;
 }
 
-bool bindings_open(struct bindings *b, const struct conf *conf, struct activation *activation, char *error_r,
-                   size_t error_size)
+/* What was kept for the listeners of now is taken, and the rest given up, before anything is bound: addresses may
+ * overlap. */
+static void take_kept(struct bindings *b, struct activation *activation, struct notify *notify)
+{
+    for (size_t i = 0; i < b->conf->nlisteners; i++)
+        store_take(&b->listeners[i], &b->conf->listeners[i], activation);
+    if (b->conf->admin != NULL)
+        store_take(&b->admin, b->conf->admin, activation);
+    store_discard(activation, notify);
+}
+
+bool bindings_open(struct bindings *b, const struct conf *conf, struct activation *activation, struct notify *notify,
+                   char *error_r, size_t error_size)
 {
     *b = (struct bindings){.conf = conf, .admin = ENDPOINT_NONE};
     b->listeners = mem_alloc((conf->nlisteners + 1) * sizeof(b->listeners[0]));
     for (size_t i = 0; i < conf->nlisteners; i++)
         b->listeners[i] = ENDPOINT_NONE;
+    take_kept(b, activation, notify);
     for (size_t i = 0; i < conf->nlisteners; i++) {
-        if (!open_one(&b->listeners[i], &conf->listeners[i], activation, error_r, error_size))
+        if (b->listeners[i].fd == -1 &&
+            !open_one(&b->listeners[i], &conf->listeners[i], activation, error_r, error_size))
             return false;
     }
-    return conf->admin == NULL || open_one(&b->admin, conf->admin, activation, error_r, error_size);
+    return conf->admin == NULL || b->admin.fd != -1 ||
+           open_one(&b->admin, conf->admin, activation, error_r, error_size);
+}
+
+void bindings_keep(const struct bindings *b, struct notify *notify)
+{
+    for (size_t i = 0; i < b->conf->nlisteners; i++)
+        store_keep(&b->listeners[i], &b->conf->listeners[i], notify);
+    if (b->conf->admin != NULL)
+        store_keep(&b->admin, b->conf->admin, notify);
 }
 
 void bindings_remove_files(struct bindings *b)
@@ -93,37 +106,13 @@ void bindings_close(struct bindings *b)
     mem_free(&b->listeners);
 }
 
-void bindings_address(int fd, char *out, size_t size)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un local;
-        struct sockaddr_storage storage;
-    } address = {0};
-    socklen_t len = sizeof(address);
-    char text[INET6_ADDRSTRLEN] = "?";
-    if (getsockname(fd, &address.any, &len) == -1) {
-        snprintf(out, size, "?");
-    } else if (address.any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof(text));
-        snprintf(out, size, "%s:%u", text, ntohs(address.v4.sin_port));
-    } else if (address.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof(text));
-        snprintf(out, size, "[%s]:%u", text, ntohs(address.v6.sin6_port));
-    } else {
-        snprintf(out, size, "unix:%.*s", (int)sizeof(address.local.sun_path), address.local.sun_path);
-    }
-}
-
 void bindings_describe(const struct bindings *b, char *out, size_t size)
 {
     size_t len = 0;
     *out = '\0';
     for (size_t i = 0; i < b->conf->nlisteners && len < size; i++) {
         char address[160];
-        bindings_address(b->listeners[i].fd, address, sizeof(address));
+        endpoint_address(b->listeners[i].fd, address, sizeof(address));
         len += (size_t)snprintf(out + len, size - len, "%s%s%s", i == 0 ? "" : ", ", address,
                                 b->conf->listeners[i].ncertificates > 0 ? " (TLS)" : "");
     }

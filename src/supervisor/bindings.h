@@ -13,6 +13,7 @@
 
 struct conf;
 struct activation;
+struct notify;
 
 struct bindings {
     const struct conf *conf;    /* borrowed */
@@ -20,17 +21,17 @@ struct bindings {
     struct endpoint admin;      /* ENDPOINT_NONE when the conf has none */
 };
 
-/* false with words; bindings_close is fine then too. */
-bool bindings_open(struct bindings *b, const struct conf *conf, struct activation *activation, char *error_r,
-                   size_t error_size);
+/* Sockets that the service manager has kept for these addresses are taken, others of its keeping given up. false with
+ * words; bindings_close is fine then too. */
+bool bindings_open(struct bindings *b, const struct conf *conf, struct activation *activation, struct notify *notify,
+                   char *error_r, size_t error_size);
+/* has the service manager keep them for the next start (supervisor/store.h) */
+void bindings_keep(const struct bindings *b, struct notify *notify);
 /* Idempotent. The Unix sockets' files go too. */
 void bindings_close(struct bindings *b);
 /* only the files, for the guardian */
 void bindings_remove_files(struct bindings *b);
 /* "127.0.0.1:8080, unix:/run/x.sock": as bound, for the log */
 void bindings_describe(const struct bindings *b, char *out, size_t size);
-
-/* where this socket listens, as a conf would say it */
-void bindings_address(int fd, char *out, size_t size);
 
 #endif

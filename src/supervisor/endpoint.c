@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -133,4 +134,38 @@ void endpoint_close(struct endpoint *e)
 {
     endpoint_remove_file(e);
     fd_close(&e->fd);
+}
+
+bool endpoint_is_listening(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
+}
+
+void endpoint_address_text(const struct sockaddr *address, char *out, size_t size)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
+        snprintf(out, size, "%s:%u", text, ntohs(v4->sin_port));
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
+        snprintf(out, size, "[%s]:%u", text, ntohs(v6->sin6_port));
+    } else {
+        const struct sockaddr_un *local = (const struct sockaddr_un *)address;
+        snprintf(out, size, "unix:%.*s", (int)sizeof(local->sun_path), local->sun_path);
+    }
+}
+
+void endpoint_address(int fd, char *out, size_t size)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &len) == -1)
+        snprintf(out, size, "?");
+    else
+        endpoint_address_text((const struct sockaddr *)&address, out, size);
 }

@@ -32,4 +32,9 @@ bool endpoint_open_unix(struct endpoint *e, const char *path, mode_t mode, int b
 void endpoint_close(struct endpoint *e);
 void endpoint_remove_file(struct endpoint *e);
 
+bool endpoint_is_listening(int fd);
+/* where this socket listens, as a conf would say it */
+void endpoint_address(int fd, char *out, size_t size);
+void endpoint_address_text(const struct sockaddr *address, char *out, size_t size);
+
 #endif

@@ -476,6 +476,11 @@ bool front_child_is_serving(const struct front_child *fc)
     return fc->state == FRONT_SERVING;
 }
 
+bool front_child_is_alive(const struct front_child *fc)
+{
+    return fc->state == FRONT_SERVING && fc->missed == 0;
+}
+
 void front_child_send(struct front_child *fc, const struct wire_control *m)
 {
     if (fc->state == FRONT_SERVING || fc->state == FRONT_DRAINING)

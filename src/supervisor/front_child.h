@@ -98,6 +98,8 @@ void front_child_start(struct front_child *fc);
 void front_child_drain(struct front_child *fc);
 void front_child_stop(struct front_child *fc);
 bool front_child_is_serving(const struct front_child *fc);
+/* It serves, and its last heartbeat came in time. */
+bool front_child_is_alive(const struct front_child *fc);
 const char *front_child_state_name(enum front_state state);
 /* To a front that serves; else it is dropped, as a later front is told anew. */
 void front_child_send(struct front_child *fc, const struct wire_control *m);

@@ -1,4 +1,5 @@
-# room: supervisor. Whoever links libsupervisor.a adds libconfig.a libwire.a libdiag.a libbase.a and $(LIBEV_LIBS).
+# room: supervisor. Whoever links libsupervisor.a adds libconfig.a libwire.a libdiag.a libbase.a and
+# $(LIBEV_LIBS) $(SYSTEMD_LIBS).
 noinst_LIBRARIES += libsupervisor.a
 libsupervisor_a_SOURCES = \
   src/supervisor/activation.h src/supervisor/activation.c \
@@ -12,6 +13,7 @@ libsupervisor_a_SOURCES = \
   src/supervisor/identity.h src/supervisor/identity.c \
   src/supervisor/libexec.h src/supervisor/libexec.c \
   src/supervisor/logsink.h src/supervisor/logsink.c \
+  src/supervisor/notify.h src/supervisor/notify.c \
   src/supervisor/nursery.h \
   src/supervisor/output.h src/supervisor/output.c \
   src/supervisor/pool.h src/supervisor/pool.c \
@@ -20,7 +22,10 @@ libsupervisor_a_SOURCES = \
   src/supervisor/rundir.h src/supervisor/rundir.c \
   src/supervisor/slot.h src/supervisor/slot.c \
   src/supervisor/spawn.h src/supervisor/spawn.c \
+  src/supervisor/status_line.h src/supervisor/status_line.c \
   src/supervisor/status_page.h src/supervisor/status_page.c \
+  src/supervisor/store.h src/supervisor/store.c \
   src/supervisor/strays.h src/supervisor/strays.c \
   src/supervisor/supervisor.h src/supervisor/supervisor.c \
   src/supervisor/worker_plan.h src/supervisor/worker_plan.c
+libsupervisor_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)

@@ -45,6 +45,15 @@ static bool all_failing(const struct pool *p)
     return p->nopen > 0;
 }
 
+bool pool_is_hopeless(const struct pool *p)
+{
+    for (unsigned i = 0; i < p->nopen; i++) {
+        if (!p->slots[i].failing && !p->slots[i].slow_start)
+            return false;
+    }
+    return p->nopen > 0;
+}
+
 static void judge(struct pool *p, const struct slot *s)
 {
     bool down = all_failing(p);
@@ -78,6 +87,7 @@ void pool_on_slot(struct pool *p, struct slot *s, enum slot_state before)
     if (before == SLOT_READY && s->state != SLOT_READY)
         p->listener->on_lost(p->arg, s);
     judge(p, s);
+    p->tried = p->tried || s->state == SLOT_READY || pool_is_hopeless(p);
     p->listener->on_state(p->arg, s);
     if (s->state == SLOT_READY)
         p->listener->on_grant(p->arg, s);
@@ -104,6 +114,7 @@ bool pool_open(struct pool *p, const struct pool_options *options, char *error_r
                        .listener = options->listener,
                        .arg = options->arg,
                        .nslots = worker_plan_processes(conf)};
+    p->tried = p->nslots == 0;
     p->slots = mem_zalloc((p->nslots + 1) * sizeof(p->slots[0]));
     while (p->nopen < p->nslots) {
         struct slot *s = &p->slots[p->nopen++];

@@ -37,6 +37,7 @@ struct pool {
     unsigned nslots, nopen;
     bool down;
     bool settled; /* every slot has once been ready, or failed to be */
+    bool tried;   /* a worker has once been ready, or all have failed to be; or none is needed */
 };
 
 /* What a pool is made from; all borrowed for the pool's life. */
@@ -59,6 +60,9 @@ void pool_handle(struct pool *p, enum slot_event event);
 void pool_retell(const struct pool *p);
 void pool_kill(struct pool *p, uint32_t slot, uint32_t generation, const char *why);
 unsigned pool_count(const struct pool *p, enum slot_state state);
+/* every slot's last start failed, or is being ended for taking too long: known start_timeout after the start at the
+ * latest, some stop_timeout before the pool is down */
+bool pool_is_hopeless(const struct pool *p);
 /* no process, and none to follow */
 bool pool_is_idle(const struct pool *p);
 

@@ -10,6 +10,7 @@
  *                 the pool tells the supervisor by its listener
  *   front_child   the front's process, and the channel to it; tells the supervisor by its listener
  *   control_server, status_page    "bulkhead status"
+ *   notify, status_line            what the service manager is told
  *   logsink       the log's way out
  *
  * Pools and front do not know each other: this file carries what one says to the other. The end goes in steps: the
@@ -42,9 +43,11 @@
 #include "supervisor/front_child.h"
 #include "supervisor/guardian.h"
 #include "supervisor/logsink.h"
+#include "supervisor/notify.h"
 #include "supervisor/nursery.h"
 #include "supervisor/pool.h"
 #include "supervisor/rundir.h"
+#include "supervisor/status_line.h"
 #include "supervisor/status_page.h"
 #include "supervisor/strays.h"
 #include "supervisor/supervisor.h"
@@ -55,6 +58,8 @@
 /* groups in the guardian's book besides the workers': the front's, and those that a child has entered before it failed
  */
 #define GROUPS_MORE 8
+/* what the service manager is to grant beyond the limits of the conf: the front and what is killed have theirs too */
+#define MANAGER_MARGIN_US 45000000
 
 /* what it waits for */
 enum phase {
@@ -70,17 +75,86 @@ struct supervisor {
     struct rundir rundir;
     struct endpoint control;
     struct control_server *control_server;
+    struct notify *notify; /* NULL: no service manager */
     struct front_child front;
     struct pool *pools; /* owned; parallel to conf.backends: those that run in the front have no slots */
     size_t npools;
     enum phase phase;
     bool hurry;     /* do not wait for anybody any more */
     bool announced; /* the lines for the human have been logged */
+    bool ready;     /* the service manager has been told that the start is over */
     bool ended;     /* the loop is to end, or need not begin */
     int exit_code;
     int64_t started_us;
     ev_signal terminate, interrupt, hang_up, reopen;
 };
+
+/* ---- the service manager ---------------------------------------------------------------------------------------- */
+
+static void put_status_line(void *arg, struct buf *out)
+{
+    const struct supervisor *sv = arg;
+    const struct status_line line = {.front = &sv->front,
+                                     .pools = sv->pools,
+                                     .npools = sv->npools,
+                                     .ready = sv->ready,
+                                     .ending = sv->phase != PHASE_RUNNING,
+                                     .front_ended = sv->phase == PHASE_STOPPING};
+    status_line_put(&line, out);
+}
+
+/* A stop has deadlines of its own, which this loop enforces. */
+static bool is_alive(void *arg)
+{
+    const struct supervisor *sv = arg;
+    return sv->phase != PHASE_RUNNING || front_child_is_alive(&sv->front);
+}
+
+static const struct notify_source notify_source = {.put_status = put_status_line, .is_alive = is_alive};
+
+/* A backend that cannot be started does not hold up the others: it is known to be down, and says so in the status. */
+static bool has_started(const struct supervisor *sv)
+{
+    if (sv->phase != PHASE_RUNNING || !front_child_is_serving(&sv->front))
+        return false;
+    for (size_t i = 0; i < sv->npools; i++) {
+        if (!sv->pools[i].tried)
+            return false;
+    }
+    return true;
+}
+
+static void tell_manager(struct supervisor *sv)
+{
+    if (sv->ready || !has_started(sv)) {
+        notify_changed(sv->notify);
+        return;
+    }
+    sv->ready = true;
+    notify_ready(sv->notify);
+}
+
+/* the longest of this limit of all backends with processes */
+static int64_t longest(const struct supervisor *sv, size_t offset)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < sv->npools; i++) {
+        int64_t us = *(const int64_t *)((const char *)sv->pools[i].conf + offset);
+        if (sv->pools[i].nopen > 0 && us > most)
+            most = us;
+    }
+    return most;
+}
+
+static void warn_of_short_watchdog(const struct supervisor *sv)
+{
+    int64_t us = notify_watchdog_us(sv->notify);
+    if (us != 0 && us <= sv->conf->heartbeat_timeout)
+        log_write(LOG_LEVEL_WARNING, "supervisor",
+                  "WatchdogSec= (%.3g s) is not above heartbeat_timeout (%.3g s): everything would be restarted before "
+                  "a front that hangs is replaced",
+                  (double)us / 1e6, (double)sv->conf->heartbeat_timeout / 1e6);
+}
 
 /* ---- between pools and front ------------------------------------------------------------------------------------ */
 
@@ -130,6 +204,7 @@ static void on_state(void *arg, const struct slot *s)
     m.count = slot_restarts(s);
     m.text = str_of(word_for_front(s->state));
     front_child_send(&sv->front, &m);
+    tell_manager(sv);
 }
 
 static void on_down(void *arg, const struct pool *p)
@@ -170,7 +245,7 @@ static void announce(struct supervisor *sv)
     bindings_describe(&sv->bindings, addresses, sizeof(addresses));
     log_write(LOG_LEVEL_INFO, "supervisor", "serving on %s", addresses);
     if (sv->bindings.admin.fd != -1) {
-        bindings_address(sv->bindings.admin.fd, addresses, sizeof(addresses));
+        endpoint_address(sv->bindings.admin.fd, addresses, sizeof(addresses));
         log_write(LOG_LEVEL_INFO, "supervisor", "admin (status, health) on %s", addresses);
     }
     log_write(LOG_LEVEL_INFO, "supervisor", "control socket %s: try `bulkhead status --control %s`", sv->conf->control,
@@ -183,6 +258,7 @@ static void on_serving(void *arg)
     for (size_t i = 0; i < sv->npools; i++)
         pool_retell(&sv->pools[i]);
     announce(sv);
+    tell_manager(sv);
 }
 
 static void on_gone(void *arg)
@@ -192,12 +268,15 @@ static void on_gone(void *arg)
         return;
     for (size_t i = 0; i < sv->npools; i++)
         pool_handle(&sv->pools[i], SLOT_FRONT_LOST);
+    tell_manager(sv);
 }
 
 static void on_off(void *arg)
 {
     struct supervisor *sv = arg;
     sv->phase = PHASE_STOPPING;
+    notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, stop_timeout)) + MANAGER_MARGIN_US);
+    notify_changed(sv->notify);
     for (size_t i = 0; i < sv->npools; i++)
         pool_handle(&sv->pools[i], sv->hurry ? SLOT_STOP_NOW : SLOT_STOP);
     end_when_idle(sv);
@@ -297,6 +376,8 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int events)
     log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; requests in progress have %.3g s (drain_timeout)",
               sigabbrev_np(w->signum), (double)sv->conf->drain_timeout / 1e6);
     sv->phase = PHASE_DRAINING;
+    notify_stopping(sv->notify);
+    notify_extend(sv->notify, sv->conf->drain_timeout + MANAGER_MARGIN_US);
     bindings_close(&sv->bindings); /* the front closes its copies: from then on connections are refused */
     front_child_drain(&sv->front);
 }
@@ -445,8 +526,9 @@ static bool acquire(struct supervisor *sv, struct activation *activation, char *
         snprintf(error_r, error_size, "no event loop or no /dev/null: %s", strerror(errno));
         return false;
     }
+    sv->notify = notify_start(sv->nursery.loop, &notify_source, sv);
     return front_child_open(&sv->front, &front, error_r, error_size) &&
-           bindings_open(&sv->bindings, sv->conf, activation, error_r, error_size) &&
+           bindings_open(&sv->bindings, sv->conf, activation, sv->notify, error_r, error_size) &&
            rundir_open(&sv->rundir, sv->conf->runtime_directory, error_r, error_size) &&
            open_pools(sv, error_r, error_size) && open_control(sv, error_r, error_size) &&
            start_guardian(sv, error_r, error_size);
@@ -455,6 +537,7 @@ static bool acquire(struct supervisor *sv, struct activation *activation, char *
 static void release(struct supervisor *sv)
 {
     control_server_stop(&sv->control_server);
+    notify_stop(&sv->notify);
     front_child_close(&sv->front);
     while (sv->npools > 0)
         pool_close(&sv->pools[--sv->npools]);
@@ -474,6 +557,9 @@ static void release(struct supervisor *sv)
 static void start_all(struct supervisor *sv)
 {
     sv->control_server = control_server_start(sv->nursery.loop, sv->control.fd, &control_handler, sv);
+    warn_of_short_watchdog(sv);
+    bindings_keep(&sv->bindings, sv->notify);
+    notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, start_timeout)) + MANAGER_MARGIN_US);
     front_child_start(&sv->front);
     for (size_t i = 0; sv->phase == PHASE_RUNNING && i < sv->npools; i++)
         pool_handle(&sv->pools[i], SLOT_START);
