@@ -9,6 +9,9 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +28,7 @@
 
 static const char *process = "bulkhead";
 static bool as_json;
+static _Atomic bool to_journal;
 static _Atomic int level_max = LOG_LEVEL_INFO;
 
 static void write_to_stderr(const char *line, size_t len);
@@ -51,6 +55,18 @@ void log_init(const char *who, enum log_level level, bool json)
     process = who;
     as_json = json;
     log_set_level(level);
+    log_look_at_stderr();
+}
+
+/* systemd.exec(5): JOURNAL_STREAM names the file; a child whose fd 2 is another one has inherited the variable only. */
+void log_look_at_stderr(void)
+{
+    unsigned long long device, inode;
+    struct stat st;
+    const char *stream = getenv("JOURNAL_STREAM");
+    bool is_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                      fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+    atomic_store_explicit(&to_journal, is_journal, memory_order_relaxed);
 }
 
 void log_set_level(enum log_level level)
@@ -79,6 +95,13 @@ static void append_time(struct buf *line)
     buf_printf(line, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
+static void append_priority(struct buf *line, enum log_level level)
+{
+    static const int priorities[LOG_LEVEL_COUNT] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    if (atomic_load_explicit(&to_journal, memory_order_relaxed))
+        buf_printf(line, "<%d>", priorities[level]);
+}
+
 static void append_text_record(struct buf *line, enum log_level level, const char *room, struct str text)
 {
     append_time(line);
@@ -102,6 +125,7 @@ static void emit(enum log_level level, const char *room, struct str text)
     struct buf line = {block, 0, sizeof(block)};
     if (text.len > TEXT_SHORT)
         line = (struct buf){0};
+    append_priority(&line, level);
     if (as_json)
         append_json_record(&line, level, room, text);
     else

@@ -2,7 +2,8 @@
  *
  * log: the process's own log: one line a record, "time level room: text", or JSON. Records are whole lines written by
  * one write(2); in the front they go through a ring to a writer thread (diag/writer.h), so that a full pipe never stops
- * a loop. Any thread.
+ * a loop. Where fd 2 leads to the systemd journal, a line begins with its priority, "<3>" for an error, as
+ * sd-daemon(3) has it. Any thread.
  */
 #ifndef BULKHEAD_DIAG_LOG_H
 #define BULKHEAD_DIAG_LOG_H
@@ -16,6 +17,8 @@ const char *log_level_name(enum log_level level);
 
 /* who: this process, in every line ("supervisor", "front", "worker"). json: one object a line. */
 void log_init(const char *who, enum log_level level, bool json);
+/* fd 2 has been made another file: is that the journal? log_init looks too. */
+void log_look_at_stderr(void);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 /* where whole lines go instead of fd 2; must not block */

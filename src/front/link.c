@@ -194,6 +194,8 @@ static void reopen(struct link_message *m, const struct link_logs *logs)
     if (!writer_set_fd(writer, m->fds[0]) || (is_own && dup2(m->fds[0], STDERR_FILENO) == -1))
         log_write(LOG_LEVEL_ERROR, "front", "%s: %s; still writing to the former file", is_own ? "log" : "access log",
                   strerror(errno));
+    else if (is_own)
+        log_look_at_stderr();
 }
 
 static void take_admin_client(struct link_message *m)

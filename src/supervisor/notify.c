@@ -162,8 +162,10 @@ void notify_changed(struct notify *n)
     if (n == NULL)
         return;
     n->changed = ev_is_active(&n->calm) || !send_status(n);
-    if (!ev_is_active(&n->calm))
-        ev_timer_again(n->loop, &n->calm);
+    if (ev_is_active(&n->calm))
+        return;
+    ev_now_update(n->loop);
+    ev_timer_again(n->loop, &n->calm);
 }
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)

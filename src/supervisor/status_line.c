@@ -62,19 +62,30 @@ static unsigned processes(const struct status_line *line)
     return n;
 }
 
+static void put_end(const struct status_line *line, struct buf *out)
+{
+    if (line->front_ended)
+        buf_printf(out, "Stopping: %u workers left", processes(line));
+    else
+        buf_append_z(out, "Draining: requests in progress are finished");
+}
+
+static const char *beginning(const struct status_line *line)
+{
+    if (!line->ready)
+        return "Starting: ";
+    return front_child_is_serving(line->front) ? "Serving: " : "Replacing the front: ";
+}
+
 void status_line_put(const struct status_line *line, struct buf *out)
 {
-    if (line->ending && !line->front_ended) {
-        buf_append_z(out, "Draining: requests in progress are finished");
-    } else if (line->ending) {
-        buf_printf(out, "Stopping: %u workers left", processes(line));
-    } else {
-        buf_append_z(out, !line->ready                          ? "Starting: "
-                          : front_child_is_serving(line->front) ? "Serving: "
-                                                                : "Replacing the front: ");
-        put_workers(line, out);
-        if (!line->ready)
-            put_awaited(line, out);
-        put_down(line, out);
+    if (line->ending) {
+        put_end(line, out);
+        return;
     }
+    buf_append_z(out, beginning(line));
+    put_workers(line, out);
+    if (!line->ready)
+        put_awaited(line, out);
+    put_down(line, out);
 }

@@ -18,8 +18,8 @@ struct status_line {
     const struct pool *pools;
     size_t npools;
     bool ready;       /* the start is over */
-    bool ending;      /* the front is to end, and then */
-    bool front_ended; /* the workers are */
+    bool ending;      /* first the front, then the workers */
+    bool front_ended; /* the workers are left */
 };
 
 void status_line_put(const struct status_line *line, struct buf *out);
