@@ -9,12 +9,16 @@
 #ifndef BULKHEAD_CONFIG_CONF_H
 #define BULKHEAD_CONFIG_CONF_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
+
+#define CONF_UNLIMITED       INT64_MAX
+#define CONF_UMASK_INHERITED UINT_MAX
 
 /* ---- listeners -------------------------------------------------------------------------------------------------- */
 enum conf_bind_kind { CONF_BIND_TCP, CONF_BIND_UNIX, CONF_BIND_SYSTEMD };
@@ -56,6 +60,11 @@ struct conf_address {
     socklen_t address_len;
 };
 
+/* of a child's resources, setrlimit(2): -1: as bulkhead has it; or CONF_UNLIMITED */
+struct conf_rlimits {
+    int64_t as, core, cpu /* µs */, data, fsize, memlock, nofile, nproc, stack;
+};
+
 struct conf_backend {
     const char *name;
     enum conf_run run;
@@ -86,6 +95,9 @@ struct conf_backend {
     struct conf_pair *environment;
     size_t nenvironment;
     const char *user, *group;    /* of the child */
+    bool no_new_privileges;      /* of the child; default true */
+    unsigned umask;              /* of the child; CONF_UMASK_INHERITED: bulkhead's */
+    struct conf_rlimits rlimits; /* of the child; core 0 by default */
     int64_t max_response_buffer; /* bytes of an answer held for a slow client, memory then file; past it the backend
                                     waits */
 };

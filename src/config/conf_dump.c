@@ -70,32 +70,44 @@ static json_t *dump_int(const struct item *item)
     return json_integer(*(const int *)place(item));
 }
 
+/* unset, or a word in place of a number; false: it is one */
+static bool dump_no_number(int64_t n, json_t **json_r)
+{
+    *json_r = n == CONF_UNLIMITED ? json_string("unlimited") : NULL;
+    return n < 0 || n == CONF_UNLIMITED;
+}
+
 static json_t *dump_count(const struct item *item)
 {
-    return json_integer(*(const int64_t *)place(item));
+    int64_t n = *(const int64_t *)place(item);
+    json_t *word;
+    return dump_no_number(n, &word) ? word : json_integer(n);
 }
 
 static json_t *dump_duration(const struct item *item)
 {
     char out[UNITS_TEXT];
     int64_t us = *(const int64_t *)place(item);
-    if (us < 0)
-        return (item->key->flags & KEY_NONE_OK) != 0 ? json_string("none") : NULL;
-    return json_string(units_format_duration(us, out));
+    json_t *word;
+    if (us < 0 && (item->key->flags & KEY_NONE_OK) != 0)
+        return json_string("none");
+    return dump_no_number(us, &word) ? word : json_string(units_format_duration(us, out));
 }
 
 static json_t *dump_size(const struct item *item)
 {
     char out[UNITS_TEXT];
     int64_t bytes = *(const int64_t *)place(item);
-    return bytes < 0 ? NULL : json_string(units_format_size(bytes, out));
+    json_t *word;
+    return dump_no_number(bytes, &word) ? word : json_string(units_format_size(bytes, out));
 }
 
 static json_t *dump_mode(const struct item *item)
 {
     char out[16];
-    snprintf(out, sizeof(out), "%04o", *(const unsigned *)place(item));
-    return json_string(out);
+    unsigned mode = *(const unsigned *)place(item);
+    snprintf(out, sizeof(out), "%04o", mode);
+    return mode == CONF_READ_UNSET ? NULL : json_string(out);
 }
 
 static json_t *dump_word(const struct item *item)

@@ -75,13 +75,21 @@ static bool take_integer(const struct node *node, int64_t *n_r)
     return node->kind == NODE_INTEGER;
 }
 
+/* what else may stand there, for messages */
+static const char *word_or(const struct item *item)
+{
+    if ((item->key->flags & KEY_NONE_OK) != 0)
+        return "\"none\" or ";
+    return (item->key->flags & KEY_UNLIMITED_OK) != 0 ? "\"unlimited\" or " : "";
+}
+
 static bool read_integer(const struct item *item, int64_t *n_r)
 {
     const struct key *key = item->key;
     if (take_integer(item->node, n_r) && *n_r >= key->min && *n_r <= key->max)
         return true;
-    problems_error(item->reader->problems, item->node, "must be a whole number between %lld and %lld (is %s)",
-                   (long long)key->min, (long long)key->max, describe(item));
+    problems_error(item->reader->problems, item->node, "must be %sa whole number between %lld and %lld (is %s)",
+                   word_or(item), (long long)key->min, (long long)key->max, describe(item));
     return false;
 }
 
@@ -103,10 +111,22 @@ static void read_int(const struct item *item)
     memcpy(place(item), &narrow, sizeof(narrow));
 }
 
+/* the word for no limit, where it is allowed */
+static bool read_unlimited(const struct item *item)
+{
+    static const int64_t unlimited = CONF_UNLIMITED;
+    const struct node *node = item->node;
+    bool is_it = (item->key->flags & KEY_UNLIMITED_OK) != 0 && node->kind == NODE_STRING &&
+                 strcmp(node->string, "unlimited") == 0;
+    if (is_it)
+        memcpy(place(item), &unlimited, sizeof(unlimited));
+    return is_it;
+}
+
 static void read_count(const struct item *item)
 {
     int64_t n;
-    if (read_integer(item, &n))
+    if (!read_unlimited(item) && read_integer(item, &n))
         memcpy(place(item), &n, sizeof(n));
 }
 
@@ -127,6 +147,8 @@ static void read_duration(const struct item *item)
     static const int64_t none = -1;
     int64_t us = 0;
     const struct node *node = item->node;
+    if (read_unlimited(item))
+        return;
     bool none_ok = (item->key->flags & KEY_NONE_OK) != 0;
     if (none_ok && node->kind == NODE_STRING && strcmp(node->string, "none") == 0) {
         memcpy(place(item), &none, sizeof(none));
@@ -139,7 +161,7 @@ static void read_duration(const struct item *item)
         problems_error(item->reader->problems, item->node, "must be %s (is %s); write \"%llds\" for seconds", wrong,
                        describe(item), (long long)node->integer);
     else
-        problems_error(item->reader->problems, item->node, "must be %s%s (is %s)", none_ok ? "\"none\" or " : "", wrong,
+        problems_error(item->reader->problems, item->node, "must be %s%s (is %s)", word_or(item), wrong,
                        describe(item));
 }
 
@@ -147,12 +169,15 @@ static void read_size(const struct item *item)
 {
     int64_t bytes = item->node->integer;
     const char *wrong = NULL;
+    if (read_unlimited(item))
+        return;
     if (item->node->kind != NODE_INTEGER)
         wrong = units_parse_size(item->node->kind == NODE_STRING ? item->node->string : "", &bytes);
     if (wrong == NULL)
         check_range(item, bytes, units_format_size);
     else
-        must_be(item, wrong);
+        problems_error(item->reader->problems, item->node, "must be %s%s (is %s)", word_or(item), wrong,
+                       describe(item));
 }
 
 static void read_mode(const struct item *item)
@@ -441,9 +466,9 @@ static void set_default(struct conf_reader *reader, const struct key *key, char 
     static const unsigned unset_narrow = CONF_READ_UNSET;
     if (key->fallback != NULL)
         read_row(reader, key, node_literal(reader->problems->region, key->fallback), object);
-    else if (key->type == KEY_DURATION || key->type == KEY_SIZE)
+    else if (key->type == KEY_DURATION || key->type == KEY_SIZE || key->type == KEY_COUNT)
         memcpy(object + key->offset, &unset, sizeof(unset));
-    else if (key->type == KEY_UNSIGNED)
+    else if (key->type == KEY_UNSIGNED || key->type == KEY_MODE)
         memcpy(object + key->offset, &unset_narrow, sizeof(unset_narrow));
 }
 

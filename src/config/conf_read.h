@@ -17,7 +17,7 @@ struct conf;
 struct node;
 struct problems;
 
-#define CONF_READ_OBJECTS_MAX 16
+#define CONF_READ_OBJECTS_MAX 24
 /* an unsigned that is not in the file and whose default is computed */
 #define CONF_READ_UNSET UINT_MAX
 

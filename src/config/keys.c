@@ -193,6 +193,43 @@ const struct key_object keys_limits = {
     .size = sizeof(struct conf_limits),
 };
 
+/* ---- limits of processes ---------------------------------------------------------------------------------------- */
+
+#define RLIMIT(member)                                                                                                 \
+    AT(conf_rlimits, member), .flags = KEY_UNLIMITED_OK, .computed = "as bulkhead itself has it",                      \
+                              .reload = KEY_RESTART_BACKEND
+
+static const struct key rlimits_keys[] = {
+    {"as", KEY_SIZE, RLIMIT(as), BETWEEN(UNITS_MIB, 1024 * 1024 * UNITS_GIB), .example = "\"4GiB\"",
+     .help =
+         "Address space. Runtimes that reserve far more than they use (Java, Go, Node) need a lot, or none at all."},
+    {"core", KEY_SIZE, AT(conf_rlimits, core), BETWEEN(0, 1024 * 1024 * UNITS_GIB), .flags = KEY_UNLIMITED_OK,
+     .fallback = "\"0B\"", .reload = KEY_RESTART_BACKEND,
+     .help = "A core dump. Off by default: what a process has in its memory may be anybody's."},
+    {"cpu", KEY_DURATION, RLIMIT(cpu), BETWEEN(UNITS_S, 365 * UNITS_D), .example = "\"1h\"",
+     .help = "CPU time of a process in all its life, in whole seconds. Past it: it is killed, and replaced."},
+    {"data", KEY_SIZE, RLIMIT(data), BETWEEN(UNITS_MIB, 1024 * 1024 * UNITS_GIB), .example = "\"1GiB\"",
+     .help = "Private writable memory."},
+    {"fsize", KEY_SIZE, RLIMIT(fsize), BETWEEN(0, 1024 * 1024 * UNITS_GIB), .example = "\"1GiB\"",
+     .help = "A file that it writes."},
+    {"memlock", KEY_SIZE, RLIMIT(memlock), BETWEEN(0, 1024 * 1024 * UNITS_GIB), .example = "\"8MiB\"",
+     .help = "Memory that is locked against swapping."},
+    {"nofile", KEY_COUNT, RLIMIT(nofile), BETWEEN(16, 1073741816), .example = "1024", .help = "Open files."},
+    {"nproc", KEY_COUNT, RLIMIT(nproc), BETWEEN(1, 4194304), .example = "256",
+     .help = "Processes and threads of its user, all of them counted, whoever has started them. Root is not bound."},
+    {"stack", KEY_SIZE, RLIMIT(stack), BETWEEN(64 * UNITS_KIB, 1024 * UNITS_GIB), .example = "\"8MiB\"",
+     .help = "The stack of the first thread, and by default of every other."},
+};
+
+const struct key_object keys_rlimits = {
+    .name = "rlimits",
+    .title = "What each process of a backend may use, see setrlimit(2). Beyond what bulkhead itself is allowed only as "
+             "root.",
+    .keys = rlimits_keys,
+    .nkeys = COUNT(rlimits_keys),
+    .size = sizeof(struct conf_rlimits),
+};
+
 /* ---- backends --------------------------------------------------------------------------------------------------- */
 
 #define CHILD (KEYS_WORKERS | KEYS_THREADS)
@@ -289,6 +326,16 @@ static const struct key backend_keys[] = {
      .help = "User that the processes run as: a name or a number."},
     {"group", KEY_STRING, AT(conf_backend, group), .example = "\"shop\"", .fits = CHILD, .reload = KEY_RESTART_BACKEND,
      .help = "Group that the processes run as: a name or a number."},
+    {"no_new_privileges", KEY_BOOL, AT(conf_backend, no_new_privileges), .fallback = "true", .fits = CHILD,
+     .reload = KEY_RESTART_BACKEND,
+     .help =
+         "Whether programs that the processes execute gain no privileges by being set-user-ID or the like. False is "
+         "for backends that use sudo or a sendmail program; it has no effect where bulkhead itself runs so."},
+    {"umask", KEY_MODE, AT(conf_backend, umask), .computed = "bulkhead's own", .example = "\"0027\"", .fits = CHILD,
+     .reload = KEY_RESTART_BACKEND, .help = "Permissions that files lack that the processes create, in octal."},
+    {"rlimits", KEY_OBJECT, AT(conf_backend, rlimits), .object = &keys_rlimits, .fits = CHILD,
+     .example = "{ \"nofile\": 1024, \"core\": \"unlimited\" }", .reload = KEY_RESTART_BACKEND,
+     .help = "What each process may use."},
     {"max_response_buffer", KEY_SIZE, AT(conf_backend, max_response_buffer), BETWEEN(64 * UNITS_KIB, 64 * UNITS_GIB),
      .fallback = "\"64MiB\"", .reload = KEY_LIVE,
      .help = "How much of an answer is taken from the backend ahead of a slow client, in memory and then in a file; "

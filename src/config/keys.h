@@ -43,11 +43,12 @@ enum key_type {
 /* what has to happen for a changed value to come into force */
 enum key_reload { KEY_LIVE, KEY_RESTART_LISTENER, KEY_RESTART_BACKEND, KEY_RESTART, KEY_RELOAD_COUNT };
 
-#define KEY_REQUIRED 0x01u /* must be there */
-#define KEY_ONE_OK   0x02u /* lists: a single member may stand for a list of one */
-#define KEY_NONE_OK  0x04u /* durations: "none" is -1 */
-#define KEY_EMPTY_OK 0x08u /* strings, lists: may be empty */
-#define KEY_BARE_OK  0x10u /* files: a name without '/' is left alone, it is looked up where such names are kept */
+#define KEY_REQUIRED     0x01u /* must be there */
+#define KEY_ONE_OK       0x02u /* lists: a single member may stand for a list of one */
+#define KEY_NONE_OK      0x04u /* durations: "none" is -1 */
+#define KEY_EMPTY_OK     0x08u /* strings, lists: may be empty */
+#define KEY_BARE_OK      0x10u /* files: a name without '/' is left alone, it is looked up where such names are kept */
+#define KEY_UNLIMITED_OK 0x20u /* counts, durations, sizes: "unlimited" is CONF_UNLIMITED */
 
 struct key_object;
 
@@ -106,7 +107,7 @@ struct key_object {
 
 extern const struct key_object keys_root;
 extern const struct key_object keys_listener, keys_certificate, keys_log, keys_access, keys_limits, keys_backend,
-    keys_route, keys_respond, keys_redirect, keys_files, keys_header_rules, keys_websocket;
+    keys_rlimits, keys_route, keys_respond, keys_redirect, keys_files, keys_header_rules, keys_websocket;
 
 const struct key *keys_find(const struct key_object *object, const char *name);
 /* Bits come in two groups, low four and the rest; a key fits when in each group it names none or one that is there. */

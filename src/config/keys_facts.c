@@ -66,6 +66,8 @@ static void append_bounds(const struct key *key, struct buf *out)
     }
     if ((key->flags & KEY_NONE_OK) != 0)
         buf_append_z(out, ", or \"none\"");
+    if ((key->flags & KEY_UNLIMITED_OK) != 0)
+        buf_append_z(out, ", or \"unlimited\"");
 }
 
 static void append_type(const struct key *key, struct buf *out)

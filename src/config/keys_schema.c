@@ -154,6 +154,8 @@ static json_t *schema_row(const struct key *key)
         [KEY_IGNORED] = schema_string,    [KEY_INCLUDE] = schema_strings,
     };
     json_t *type = types[key->type](key);
+    if ((key->flags & KEY_UNLIMITED_OK) != 0)
+        type = any_of(type, packed(json_pack("{s:s}", "const", "unlimited")));
     json_t *row = packed(json_pack("{s:s, s:[o]}", "description", key->help, "allOf", type));
     if (key->fallback != NULL)
         json_object_set_new(row, "default", json_loads(key->fallback, JSON_DECODE_ANY, NULL));

@@ -438,8 +438,13 @@ bool front_child_open(struct front_child *fc, const struct front_options *option
     }
     environment_init(&fc->environment, environ);
     fc->argv[0] = libexec_find("bulkhead-front");
-    fc->plan = (struct spawn_plan){
-        .argv = fc->argv, .environment = fc->environment.vars, .identity = &fc->identity, .umask = fc->nursery->umask};
+    fc->plan = (struct spawn_plan){.argv = fc->argv,
+                                   .environment = fc->environment.vars,
+                                   .identity = &fc->identity,
+                                   .umask = fc->nursery->umask,
+                                   .no_new_privileges = true,
+                                   .limits = {{RLIMIT_CORE, 0, "core"}},
+                                   .nlimits = 1};
     return true;
 }
 

@@ -413,7 +413,8 @@ bool slot_open(struct slot *s, struct pool *pool, unsigned index, const struct c
         return false;
     if (!worker_plan_make(&s->plan, conf, pool->conf, index, path, error_r, error_size))
         return false;
-    s->plan.spawn.umask = n->umask;
+    if (s->pool->conf->umask == CONF_UMASK_INHERITED)
+        s->plan.spawn.umask = n->umask;
     return true;
 }
 

@@ -70,9 +70,11 @@ static void place_fds(const struct spawn_fds *fds)
 
 static void limit_and_nice(const struct spawn_plan *plan)
 {
-    const struct rlimit none = {0, 0};
-    if (setrlimit(RLIMIT_CORE, &none) == -1)
-        die("switch core dumps off", NULL);
+    for (size_t i = 0; i < plan->nlimits; i++) {
+        const struct rlimit limit = {plan->limits[i].value, plan->limits[i].value};
+        if (setrlimit((__rlimit_resource_t)plan->limits[i].resource, &limit) == -1)
+            die("set the resource limit", plan->limits[i].name);
+    }
     if (plan->nice != 0 && setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + plan->nice) == -1)
         die("set the nice value", NULL);
     umask(plan->umask);
@@ -88,9 +90,9 @@ static void become(const struct identity *id)
 }
 
 /* The kernel forgets the parent-death signal when the user changes, hence after become(). */
-static void die_with(pid_t parent)
+static void die_with(pid_t parent, bool no_new_privileges)
 {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || (no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1))
         die("set process attributes", NULL);
     if (getppid() != parent)
         _exit(SPAWN_EXIT_FAILED);
@@ -165,7 +167,7 @@ static _Noreturn void child_main(const struct spawn_plan *plan, const struct spa
     place_fds(fds);
     limit_and_nice(plan);
     become(plan->identity);
-    die_with(parent);
+    die_with(parent, plan->no_new_privileges);
     if (plan->directory != NULL && chdir(plan->directory) == -1)
         die("change to directory", plan->directory);
     if (plan->listen_pid != NULL)

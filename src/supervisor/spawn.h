@@ -8,6 +8,9 @@
 #ifndef BULKHEAD_SUPERVISOR_SPAWN_H
 #define BULKHEAD_SUPERVISOR_SPAWN_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct identity;
@@ -15,6 +18,15 @@ struct identity;
 /* exit status of a child that could not be started; the words are on its fd 2 */
 #define SPAWN_EXIT_NOT_FOUND 127
 #define SPAWN_EXIT_FAILED    126
+
+#define SPAWN_LIMITS_MAX 16
+
+/* soft and hard, see setrlimit(2) */
+struct spawn_limit {
+    int resource;
+    rlim_t value;
+    const char *name;
+};
 
 /* All borrowed for the time of the call. */
 struct spawn_plan {
@@ -26,6 +38,9 @@ struct spawn_plan {
     const struct identity *identity;
     mode_t umask;
     int nice;
+    bool no_new_privileges;
+    struct spawn_limit limits[SPAWN_LIMITS_MAX];
+    size_t nlimits;
 };
 
 struct spawn_fds {

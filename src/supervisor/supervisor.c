@@ -406,6 +406,7 @@ static bool open_log_target(const struct conf *conf)
         return false;
     }
     fd_close(&fd);
+    log_look_at_stderr();
     return true;
 }
 
@@ -448,13 +449,15 @@ static void unwatch_signals(struct supervisor *sv)
  * so that they are reaped. */
 static void settle_in(struct supervisor *sv)
 {
-    const struct rlimit no_core = {0, 0};
+    struct rlimit core;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);
     close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-    setrlimit(RLIMIT_CORE, &no_core);
+    getrlimit(RLIMIT_CORE, &core);
+    core.rlim_cur = 0; /* the hard limit stays: a backend's rlimits.core may ask for it */
+    setrlimit(RLIMIT_CORE, &core);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     sv->nursery.umask = umask(0);
     umask(sv->nursery.umask);

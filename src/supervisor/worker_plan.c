@@ -96,6 +96,34 @@ static char *make_environment(struct environment *e, const struct conf_backend *
     return environment_set(e, "LISTEN_PID", PID_PLACEHOLDER);
 }
 
+/* value: in the resource's own unit, or what struct conf_rlimits has for none and for no limit */
+static void add_limit(struct spawn_plan *spawn, int resource, const char *name, int64_t value)
+{
+    if (value < 0)
+        return;
+    assert(spawn->nlimits < SPAWN_LIMITS_MAX);
+    spawn->limits[spawn->nlimits++] =
+        (struct spawn_limit){resource, value == CONF_UNLIMITED ? RLIM_INFINITY : (rlim_t)value, name};
+}
+
+static int64_t whole_seconds(int64_t us)
+{
+    return us < 0 || us == CONF_UNLIMITED ? us : (us + 999999) / 1000000;
+}
+
+static void add_limits(struct spawn_plan *spawn, const struct conf_rlimits *limits)
+{
+    add_limit(spawn, RLIMIT_AS, "as", limits->as);
+    add_limit(spawn, RLIMIT_CORE, "core", limits->core);
+    add_limit(spawn, RLIMIT_CPU, "cpu", whole_seconds(limits->cpu));
+    add_limit(spawn, RLIMIT_DATA, "data", limits->data);
+    add_limit(spawn, RLIMIT_FSIZE, "fsize", limits->fsize);
+    add_limit(spawn, RLIMIT_MEMLOCK, "memlock", limits->memlock);
+    add_limit(spawn, RLIMIT_NOFILE, "nofile", limits->nofile);
+    add_limit(spawn, RLIMIT_NPROC, "nproc", limits->nproc);
+    add_limit(spawn, RLIMIT_STACK, "stack", limits->stack);
+}
+
 bool worker_plan_make(struct worker_plan *plan, const struct conf *conf, const struct conf_backend *backend,
                       unsigned index, const char *socket_path, char *error_r, size_t error_size)
 {
@@ -112,6 +140,9 @@ bool worker_plan_make(struct worker_plan *plan, const struct conf *conf, const s
     plan->spawn.directory = backend->directory;
     plan->spawn.identity = &plan->identity;
     plan->spawn.nice = backend->nice;
+    plan->spawn.umask = (mode_t)backend->umask;
+    plan->spawn.no_new_privileges = backend->no_new_privileges;
+    add_limits(&plan->spawn, &backend->rlimits);
     return true;
 }
 

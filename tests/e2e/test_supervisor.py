@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -189,6 +190,44 @@ def test_what_a_worker_is_born_with(tmp_path):
         assert int(status["SigBlk"], 16) == 0
         assert int(status["SigIgn"], 16) & ~(1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)) == 0  # Python's own
     assert {b["worker"] for b in births} == {"0", "1"}
+
+
+def test_a_worker_is_limited_as_its_backend_says(tmp_path):
+    code = "cat /proc/self/limits; umask; grep NoNewPrivs /proc/self/status; exec sleep 1000"
+    limits = {"as": "8GiB", "core": "1KiB", "cpu": "90500ms", "data": "2GiB", "fsize": "4MiB", "memlock": "64KiB",
+              "nofile": 77, "nproc": 3000, "stack": "1MiB"}
+    with Run(tmp_path, {"w": shell(code, umask="0027", no_new_privileges=False, rlimits=limits)}) as run:
+        assert run.wait_log(r"NoNewPrivs:\\x09(\d)") == ["0"]
+        said = {name: (soft, hard) for name, soft, hard in re.findall(r": Max (.*?) {2,}(\w+) +(\w+) ", run.log())}
+        assert re.search(r"worker: w\[0\] pid \d+: 0027\n", run.log())
+    wanted = {"address space": 8 << 30, "core file size": 1024, "cpu time": 91, "data size": 2 << 30, "file size": 4 << 20,
+              "locked memory": 64 << 10, "open files": 77, "processes": 3000, "stack size": 1 << 20}
+    assert {name: said[name] for name in wanted} == {name: (str(n), str(n)) for name, n in wanted.items()}
+
+
+def test_a_limit_may_be_lifted_and_what_is_not_named_stays(tmp_path):
+    code = "grep -e '^Max core' -e '^Max open files' -e '^Max file size' /proc/self/limits; exec sleep 1000"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)[1], resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Run(tmp_path, {"w": shell(code, rlimits={"core": "unlimited", "fsize": "unlimited"})}) as run:
+        run.wait_log("Max open files")
+        assert before[0] == resource.RLIM_INFINITY and len(run.wait_log(r"Max (?:core )?file size +unlimited +unlimited", 2)) == 2
+        assert run.wait_log(r"Max open files +(\d+) +(\d+)")[0] == tuple(str(n) for n in before[1])
+
+
+def test_a_limit_that_cannot_be_set_is_named(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may set any limit")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with Run(tmp_path, {"w": shell("exec sleep 1000", rlimits={"nofile": hard + 1})}) as run:
+        run.wait_log("cannot set the resource limit 'nofile'")
+
+
+def test_the_front_dumps_no_core(tmp_path):
+    with Run(tmp_path, {}) as run:
+        with open(f"/proc/{run.status()['front']['pid']}/limits") as f:
+            assert re.search(r"Max core file size +0 +0 ", f.read())
+        with open(f"/proc/{run.process.pid}/limits") as f:
+            assert re.search(r"Max core file size +0 ", f.read())
 
 
 def test_ignored_signals_are_not_inherited(tmp_path):

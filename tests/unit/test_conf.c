@@ -450,6 +450,7 @@ int main(void)
         MESSAGES(empty),
         MESSAGES(unknown),
         MESSAGES(duplicate),
+        MESSAGES(rlimits),
         MESSAGES(types),
         MESSAGES(units),
         MESSAGES(backends),

@@ -61,7 +61,9 @@ static const char *const everything =
     "  \"limits\": { \"head_bytes\": 20000, \"connections\": 7 },\n"
     "  \"backends\": {\n"
     "    \"shop\": { \"run\": \"workers\", \"command\": [\"a\", \"\", \"$${x}\"], \"workers\": 2, \"concurrency\": 3,\n"
-    "      \"environment\": { \"A\": \"$${B}\", \"C\": \"\" }, \"nice\": -1, \"on_abandon\": \"kill\" },\n"
+    "      \"environment\": { \"A\": \"$${B}\", \"C\": \"\" }, \"nice\": -1, \"on_abandon\": \"kill\",\n"
+    "      \"umask\": \"027\", \"no_new_privileges\": false,\n"
+    "      \"rlimits\": { \"as\": \"unlimited\", \"cpu\": \"1500ms\", \"nproc\": \"unlimited\" } },\n"
     "    \"php\": { \"run\": \"workers\", \"command\": [\"php-cgi\"], \"protocol\": \"fastcgi\", \"root\": \"www\" },\n"
     "    \"hash\": { \"run\": \"threads\", \"module\": \"hash.so\", \"in_front\": true,\n"
     "      \"options\": { \"cost\": 12, \"x\": [1.5, null, { \"y$${\": \"$${z}\" }], \"${k}\": 1 } },\n"
@@ -106,6 +108,11 @@ static void test_the_dump_means_the_same(void **state)
     struct conf *conf = parse(dumped);
     assert_string_equal(conf->backends[0].command[2], "${x}");
     assert_string_equal(conf->backends[0].environment[0].value, "${B}");
+    assert_int_equal(conf->backends[0].umask, 027);
+    assert_false(conf->backends[0].no_new_privileges);
+    assert_true(conf->backends[0].rlimits.as == CONF_UNLIMITED && conf->backends[0].rlimits.nproc == CONF_UNLIMITED);
+    assert_true(conf->backends[0].rlimits.cpu == 1500000 && conf->backends[0].rlimits.core == 0);
+    assert_true(conf->backends[0].rlimits.nofile == -1 && conf->backends[1].umask == CONF_UMASK_INHERITED);
     assert_string_equal(conf->backends[2].options_json,
                         "{\"cost\":12,\"x\":[1.5,null,{\"y$${\":\"${z}\"}],\"${k}\":1}");
     assert_string_equal(conf->routes[0].respond.body, "${} \x01\xc3\xa9");
