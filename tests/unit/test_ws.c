@@ -49,6 +49,15 @@ static int setup_tcp(void **state)
     return setup_role(state, WS_SERVER, true);
 }
 
+static int setup_tls(void **state)
+{
+    struct fixture *f = mem_zalloc(sizeof(*f));
+    rig_init(&f->rig, 0);
+    ws_rig_open_tls(&f->w, &f->rig, WS_SERVER);
+    *state = f;
+    return 0;
+}
+
 static int setup_client(void **state)
 {
     return setup_role(state, WS_CLIENT, false);
@@ -389,22 +398,10 @@ static void test_a_held_connection_stops_before_the_next_data_frame(void **state
 static void test_a_held_connection_does_not_read(void **state)
 {
     struct ws_rig *w = rig_of(state);
-    struct buf bytes = {0};
-    char *text = filled(1000, 'x');
-    size_t sent = 0;
-    while (bytes.len < 1 << 20)
-        ws_rig_put(&bytes, WS_CLIENT, BINARY, text, 1000);
     ws_hold(&w->ws);
-    for (int i = 0; i < 200; i++) {
-        ssize_t n = send(w->peer, bytes.base, bytes.len, MSG_NOSIGNAL);
-        sent += n > 0 ? (size_t)n : 0;
-        rig_turn(w->rig, 0);
-    }
+    assert_true(ws_rig_flood(w, BINARY, 1000, 64 << 20) < 600 * 1024); /* what the kernel holds */
     assert_true(w->ws.sock->input->size <= WS_READ_BYTES);
-    assert_true(sent < 600 * 1024); /* what the kernel holds */
     assert_int_equal(w->messages, 0);
-    buf_free(&bytes);
-    free(text);
 }
 
 static void test_a_release_in_the_callback_lets_the_next_come(void **state)
@@ -485,33 +482,13 @@ static void release(struct ws_rig *w)
     ws_release(&w->ws);
 }
 
-/* Writes as much as goes, reads nothing */
-static size_t flood(struct ws_rig *w, unsigned first, size_t len)
-{
-    struct buf bytes = {0};
-    char *text = filled(len, 'x');
-    size_t sent = 0, at = 0;
-    while (bytes.len < 64 * 1024)
-        ws_rig_put(&bytes, WS_CLIENT, first, text, len);
-    for (int blocked = 0; blocked < 20 && sent < 64 << 20;) {
-        ssize_t n = send(w->peer, bytes.base + at, bytes.len - at, MSG_NOSIGNAL);
-        blocked = n > 0 ? 0 : blocked + 1;
-        sent += n > 0 ? (size_t)n : 0;
-        at = (at + (n > 0 ? (size_t)n : 0)) % bytes.len;
-        rig_turn(w->rig, 0);
-    }
-    buf_free(&bytes);
-    free(text);
-    return sent;
-}
-
 static void test_a_peer_that_never_reads_is_not_read_either(void **state)
 {
     struct ws_rig *w = rig_of(state);
     struct str got;
     w->at_data = echo_big;
     w->at_room = release;
-    assert_true(flood(w, BINARY, 1000) < 2 << 20);
+    assert_true(ws_rig_flood(w, BINARY, 1000, 64 << 20) < (size_t)(w->ssl != NULL ? 24 : 2) << 20);
     assert_false(ws_has_room(&w->ws));
     assert_false(w->ws.reading);
     assert_int_equal(w->rooms, 0);
@@ -528,7 +505,7 @@ static void test_pings_of_a_peer_that_never_reads_cost_bounded_memory(void **sta
 {
     struct ws_rig *w = rig_of(state);
     w->options.control_rate = 0;
-    assert_true(flood(w, PING, 0) < 16 << 20);
+    assert_true(ws_rig_flood(w, PING, 0, 64 << 20) < 16 << 20);
     assert_true(ws_unsent(&w->ws) < 2 * w->options.max_unsent);
     assert_int_equal(w->closed, 0);
 }
@@ -538,6 +515,19 @@ static void fill_up(struct ws_rig *w)
     char text[1000] = "";
     while (ws_has_room(&w->ws))
         ws_send(&w->ws, WS_BINARY, (struct str){text, sizeof(text)});
+}
+
+/* until nothing goes any more */
+static void fill_kernel(struct ws_rig *w)
+{
+    uint64_t before;
+    do {
+        before = w->ws.taken;
+        for (int i = 0; i < 20; i++) {
+            fill_up(w);
+            rig_turn(w->rig, 0);
+        }
+    } while (w->ws.taken != before);
 }
 
 static void test_a_producer_is_told_each_time_there_is_room(void **state)
@@ -744,6 +734,7 @@ static void test_what_is_queued_goes_before_the_answer_to_a_close(void **state)
     struct ws_rig *w = rig_of(state);
     char *text = filled(900000, 'x');
     struct str got;
+    w->options.max_unsent = 1 << 20;
     assert_true(ws_send(&w->ws, WS_TEXT, (struct str){text, 900000}));
     assert_true(ws_send_piece(&w->ws, WS_TEXT, false, STR("half")));
     ws_rig_frame(w, CLOSE, "\x03\xe8");
@@ -761,11 +752,13 @@ static void test_our_close_goes_behind_what_is_queued_and_waits_for_the_answer(v
     char *text = filled(900000, 'x');
     struct str got;
     assert_true(ws_send(&w->ws, WS_TEXT, (struct str){text, 900000}));
+    assert_true(ws_send(&w->ws, WS_TEXT, STR("behind")));
     ws_close(&w->ws, 4000, STR("done"));
     ws_close(&w->ws, 1011, STR("not this"));
     assert_true(ws_is_closing(&w->ws));
     assert_false(ws_send(&w->ws, WS_TEXT, STR("late")));
     assert_int_equal(ws_rig_read(w, &got), TEXT);
+    ws_rig_expect(w, TEXT, "behind");
     ws_rig_expect_close(w, 4000, "done");
     ws_rig_frame(w, TEXT, "dropped");
     ws_rig_expect_nothing(w);
@@ -1026,7 +1019,7 @@ static void test_a_peer_that_takes_nothing_is_lost(void **state)
     ws_hold(&w->ws);
     ws_rig_frame(w, TEXT, "held");
     rig_settle(w->rig);
-    fill_up(w);
+    fill_kernel(w);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(w->closed, 0);
         rig_skip(w->rig, 21 * SECOND);
@@ -1038,14 +1031,17 @@ static void test_a_peer_that_takes_nothing_is_lost(void **state)
 static void test_a_peer_that_takes_slowly_is_not_lost(void **state)
 {
     struct ws_rig *w = rig_of(state);
-    char *bytes = mem_alloc(1 << 20); /* as much as moves TCP's window on a loopback */
+    size_t some = 1 << 20; /* as much as moves TCP's window on a loopback */
+    char *bytes = mem_zalloc(32 * some);
     set_times(w);
-    for (int i = 0; i < 10; i++) {
+    assert_true(ws_send(&w->ws, WS_BINARY, (struct str){bytes, 32 * some}));
+    rig_settle(w->rig);
+    for (int i = 0; i < 8; i++) {
         rig_skip(w->rig, 11 * SECOND);
-        fill_up(w);
-        rig_settle(w->rig);
-        assert_true(recv(w->peer, bytes, 1 << 20, 0) > 0);
-        rig_settle(w->rig);
+        assert_true(recv(w->peer, bytes, some, 0) > 0);
+        for (int j = 0; j < 4; j++)
+            rig_settle(w->rig);
+        assert_false(w->ws.reading); /* else it could have been heard */
     }
     assert_int_equal(w->closed, 0);
     free(bytes);
@@ -1120,6 +1116,99 @@ static void test_answers_to_our_pings_are_not_limited(void **state)
     assert_int_equal(w->closed, 0);
 }
 
+/* ---- TLS -------------------------------------------------------------------------------------------------------- */
+
+static void count_close(void *counter)
+{
+    ++*(int *)counter;
+}
+
+static void test_tls_a_held_connection_reads_no_more_than_the_kernel_had(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    ws_hold(&w->ws);
+    ws_rig_flood(w, BINARY, 1000, 64 << 20);
+    assert_int_equal(w->messages, 0);
+    assert_true(w->ws.sock->input->capacity <= 512 * 1024);
+    ws_release(&w->ws);
+    until(w, &w->messages, 1);
+}
+
+static void test_tls_the_beginning_of_a_frame_keeps_little_memory(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    char *text = filled(60000, 'x');
+    ws_hold(&w->ws);
+    ws_rig_frame(w, TEXT, text);
+    ws_rig_write(w, "\x82", 1);
+    while (w->ws.sock->input->size < 60000)
+        rig_turn(w->rig, 10);
+    ws_release(&w->ws);
+    until(w, &w->messages, 1);
+    assert_int_equal(w->ws.sock->input->size, 1);
+    assert_true(w->ws.sock->input->capacity <= 2 * WS_READ_BYTES);
+    free(text);
+}
+
+static void test_tls_an_abort_says_nothing(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    ws_abort(&w->ws);
+    ws_rig_expect_end(w);
+    assert_int_equal(SSL_get_shutdown(w->ssl) & SSL_RECEIVED_SHUTDOWN, 0);
+}
+
+static void test_tls_one_turn_writes_a_bounded_part_of_a_message(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    size_t len = 4 << 20;
+    char *text = filled(len, 'x');
+    struct str got;
+    assert_true(ws_send(&w->ws, WS_BINARY, (struct str){text, len}));
+    for (uint64_t i = 1; i < 4; i++) {
+        rig_turn(w->rig, 0);
+        assert_true(w->ws.taken <= i * 32 * 1024);
+    }
+    assert_int_equal(ws_rig_read(w, &got), BINARY);
+    assert_int_equal(got.len, len);
+    free(text);
+}
+
+static void test_tls_a_clean_close_ends_with_tlss_own(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    ws_close(&w->ws, 1001, STR("bye"));
+    ws_rig_expect_close(w, 1001, "bye");
+    ws_rig_frame(w, CLOSE, "\x03\xe9");
+    ws_rig_expect_end(w);
+    assert_int_equal(SSL_get_shutdown(w->ssl) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+    expect_ending(w, 1001, WS_BY_US, "we closed");
+}
+
+/* The library would wait for ever for room for TLS's own goodbye. */
+static void test_tls_a_peer_that_takes_nothing_cannot_keep_the_socket(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    int sockets_closed = 0;
+    w->ws.sock->on_close.cb = count_close;
+    w->ws.sock->on_close.data = &sockets_closed;
+    fill_kernel(w);
+    ws_close(&w->ws, 1000, STR_NONE);
+    rig_skip(w->rig, 6 * SECOND);
+    expect_ending(w, 1000, WS_BY_US, "we closed");
+    rig_until(w->rig, &sockets_closed);
+}
+
+static void test_tls_the_end_without_a_close_frame_is_1006(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    ws_rig_frame(w, TEXT, "last");
+    ws_rig_expect_nothing(w);
+    ws_rig_peer_close(w);
+    expect_ending(w, WS_CODE_LOST, WS_BY_NOBODY, "the connection was closed without a close frame");
+    ws_rig_expect_log(w, "text last\n");
+}
+
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 static void test_an_idle_connection_holds_nothing(void **state)
@@ -1144,6 +1233,13 @@ static void test_an_idle_connection_holds_nothing(void **state)
 }
 
 #define TEST(name, set_up) cmocka_unit_test_setup_teardown(test_##name, set_up, teardown)
+
+/* the same over TLS */
+#define TEST_TLS(name)                                                                                                 \
+    (struct CMUnitTest)                                                                                                \
+    {                                                                                                                  \
+        "over TLS: " #name, test_##name, setup_tls, teardown, NULL                                                     \
+    }
 
 int main(void)
 {
@@ -1205,6 +1301,25 @@ int main(void)
         TEST(control_frames_may_come_ten_seconds_worth_at_once, setup),
         TEST(answers_to_our_pings_are_not_limited, setup),
         TEST(an_idle_connection_holds_nothing, setup),
+        TEST(tls_a_held_connection_reads_no_more_than_the_kernel_had, setup_tls),
+        TEST(tls_the_beginning_of_a_frame_keeps_little_memory, setup_tls),
+        TEST(tls_an_abort_says_nothing, setup_tls),
+        TEST(tls_one_turn_writes_a_bounded_part_of_a_message, setup_tls),
+        TEST(tls_a_clean_close_ends_with_tlss_own, setup_tls),
+        TEST(tls_a_peer_that_takes_nothing_cannot_keep_the_socket, setup_tls),
+        TEST(tls_the_end_without_a_close_frame_is_1006, setup_tls),
+        TEST_TLS(a_message_comes_whole_and_an_answer_goes),
+        TEST_TLS(bytes_may_come_one_by_one),
+        TEST_TLS(lengths_of_every_size_go_both_ways),
+        TEST_TLS(a_held_connection_stops_before_the_next_data_frame),
+        TEST_TLS(a_peer_that_never_reads_is_not_read_either),
+        TEST_TLS(a_producer_is_told_each_time_there_is_room),
+        TEST_TLS(what_is_queued_goes_before_the_answer_to_a_close),
+        TEST_TLS(our_close_goes_behind_what_is_queued_and_waits_for_the_answer),
+        TEST_TLS(a_silent_peer_is_pinged_and_then_lost),
+        TEST_TLS(a_peer_that_takes_nothing_is_lost),
+        TEST_TLS(a_callback_may_abort),
+        TEST_TLS(closing_drops_what_was_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include <openssl/x509.h>
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ws_rig.h"
@@ -123,8 +125,56 @@ void ws_rig_open(struct ws_rig *w, struct rig *rig, enum ws_role role, bool tcp)
     ws_rig_adopt(w, rig, role, h2o_evloop_socket_create(rig->context.loop, fds[0], 0), fds[1]);
 }
 
+static SSL_CTX *server_context(void)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, key);
+    assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+    assert_int_equal(SSL_CTX_use_certificate(context, cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(context, key), 1);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return context;
+}
+
+static void on_handshake(h2o_socket_t *sock, const char *err)
+{
+    assert_null(err);
+    *(int *)sock->data = 1;
+}
+
+void ws_rig_open_tls(struct ws_rig *w, struct rig *rig, enum ws_role role)
+{
+    int fds[2], done = 0;
+    SSL_CTX *server = server_context(), *client = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(client);
+    connect_tcp(fds);
+    assert_true(fd_set_nonblocking(fds[1], true));
+    SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_set_fd(ssl, fds[1]);
+    h2o_socket_t *sock = h2o_evloop_socket_create(rig->context.loop, fds[0], 0);
+    sock->data = &done;
+    h2o_socket_ssl_handshake(sock, server, NULL, on_handshake);
+    for (int i = 0; !done || !SSL_is_init_finished(ssl); i++) {
+        assert_true(i < 1000);
+        if (!SSL_is_init_finished(ssl))
+            SSL_connect(ssl);
+        rig_turn(rig, 1);
+    }
+    ws_rig_adopt(w, rig, role, sock, fds[1]);
+    w->ssl = ssl;
+    w->contexts[0] = server, w->contexts[1] = client;
+}
+
 void ws_rig_peer_close(struct ws_rig *w)
 {
+    SSL_free(w->ssl);
+    w->ssl = NULL;
     fd_close(&w->peer);
 }
 
@@ -134,15 +184,27 @@ void ws_rig_free(struct ws_rig *w)
         ws_abort(&w->ws);
     rig_until(w->rig, &w->closed);
     ws_rig_peer_close(w);
+    for (int i = 0; i < 2; i++)
+        SSL_CTX_free(w->contexts[i]);
     buf_free(&w->received);
     buf_free(&w->log);
 }
 
 /* ---- what the peer writes --------------------------------------------------------------------------------------- */
 
+/* how many bytes went; -1: none, for now */
+static ssize_t write_some(struct ws_rig *w, const void *bytes, size_t len)
+{
+    return w->ssl != NULL ? SSL_write(w->ssl, bytes, (int)len) : send(w->peer, bytes, len, MSG_NOSIGNAL);
+}
+
 void ws_rig_write(struct ws_rig *w, const void *bytes, size_t len)
 {
-    assert_int_equal(send(w->peer, bytes, len, MSG_NOSIGNAL), len);
+    for (size_t sent = 0; sent < len;) {
+        ssize_t n = write_some(w, (const char *)bytes + sent, len - sent);
+        assert_true(n > 0);
+        sent += (size_t)n;
+    }
 }
 
 void ws_rig_put(struct buf *out, enum ws_role sender, unsigned first, const void *payload, size_t len)
@@ -178,16 +240,42 @@ void ws_rig_frame(struct ws_rig *w, unsigned first, const char *text)
     buf_free(&frame);
 }
 
+size_t ws_rig_flood(struct ws_rig *w, unsigned first, size_t len, size_t max)
+{
+    struct buf bytes = {0};
+    char *text = calloc(1, len + 1);
+    size_t sent = 0, at = 0;
+    while (bytes.len < 64 * 1024)
+        ws_rig_put(&bytes, peer_role(w), first, text, len);
+    for (int blocked = 0; blocked < 20 && sent < max;) {
+        ssize_t n = write_some(w, bytes.base + at, bytes.len - at);
+        blocked = n > 0 ? 0 : blocked + 1;
+        sent += n > 0 ? (size_t)n : 0;
+        at = (at + (n > 0 ? (size_t)n : 0)) % bytes.len;
+        rig_turn(w->rig, 0);
+    }
+    buf_free(&bytes);
+    free(text);
+    return sent;
+}
+
 /* ---- what the peer reads ---------------------------------------------------------------------------------------- */
 
 /* 1: bytes came; 0: the end; -1: nothing yet */
 static int receive(struct ws_rig *w)
 {
-    ssize_t n = recv(w->peer, buf_reserve(&w->received, 65536), 65536, 0);
+    char *space = buf_reserve(&w->received, 65536);
+    ssize_t n;
+    if (w->ssl == NULL) {
+        n = recv(w->peer, space, 65536, 0);
+        assert_true(n >= 0 || errno == EAGAIN);
+    } else {
+        n = SSL_read(w->ssl, space, 65536);
+        if (n <= 0) /* the end, with TLS's own goodbye or without */
+            n = SSL_get_error(w->ssl, (int)n) == SSL_ERROR_WANT_READ ? -1 : 0;
+    }
     if (n > 0)
         w->received.len += (size_t)n;
-    else
-        assert_true(n == 0 || errno == EAGAIN);
     return n > 0 ? 1 : (int)n;
 }
 

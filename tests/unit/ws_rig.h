@@ -6,6 +6,8 @@
 #ifndef BULKHEAD_TESTS_UNIT_WS_RIG_H
 #define BULKHEAD_TESTS_UNIT_WS_RIG_H
 
+#include <openssl/ssl.h>
+
 #include "rig.h"
 #include "upstream/ws.h"
 
@@ -14,6 +16,8 @@ struct ws_rig {
     struct rig *rig;
     struct ws_options options;
     int peer; /* -1: gone */
+    SSL *ssl; /* NULL: clear text */
+    SSL_CTX *contexts[2];
     struct buf received;
     /* what the owner was told */
     struct buf log; /* "text abc\n", "piece first last text abc\n", "room\n", "peer close 1000 bye\n", "closed …\n" */
@@ -31,6 +35,8 @@ struct ws_rig {
 /* A Unix socket pair, or a TCP connection. Options as follow; change what w->options points to before anything comes:
  * whole messages up to 1 MiB, 64 KiB unsent, ten control frames a second, no time limits but 5 s for closing. */
 void ws_rig_open(struct ws_rig *w, struct rig *rig, enum ws_role role, bool tcp);
+/* TCP and TLS, after the handshake */
+void ws_rig_open_tls(struct ws_rig *w, struct rig *rig, enum ws_role role);
 /* on a socket that somebody else has made */
 void ws_rig_adopt(struct ws_rig *w, struct rig *rig, enum ws_role role, h2o_socket_t *sock, int peer);
 /* waits for on_closed unless it came, breaking the connection, and frees */
@@ -39,6 +45,9 @@ void ws_rig_free(struct ws_rig *w);
 void ws_rig_peer_close(struct ws_rig *w);
 /* all of it must fit the socket */
 void ws_rig_write(struct ws_rig *w, const void *bytes, size_t len);
+/* Writes copies of a frame and reads nothing, until the socket is full and stays so, or `max` bytes have gone. Returns
+ * how many. */
+size_t ws_rig_flood(struct ws_rig *w, unsigned first, size_t len, size_t max);
 /* a frame as this peer's role must write it; first: opcode, 0x80 for the last of its message */
 void ws_rig_put(struct buf *out, enum ws_role sender, unsigned first, const void *payload, size_t len);
 void ws_rig_frame(struct ws_rig *w, unsigned first, const char *text);
