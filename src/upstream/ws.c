@@ -118,19 +118,16 @@ static void lose(struct ws *ws, const char *why)
     ws->state = WS_OVER;
 }
 
-/* The peer may have closed: its close frame is still to be read, unless reading has to wait. */
+/* The peer may have closed: its close frame is looked for in what it had sent before, and all else dropped. */
 void ws_write_failed(struct ws *ws)
 {
     ws->write_broken = true;
     ws->out_sent = ws->out.len;
     if (ws->state != WS_OPEN)
         return;
-    if (!ws->reading) {
-        lose(ws, "the connection was reset");
-        return;
-    }
     ws->state = WS_CLOSING;
     ws->close_us = ws->loop->now_us + LINGER_US;
+    ws->work |= ws->stopped;
 }
 
 /* no more bytes, by their end (NULL) or for another reason */

@@ -170,7 +170,7 @@ static inline uint64_t ws_taken(const struct ws *ws)
 }
 static inline bool ws_has_room(const struct ws *ws)
 {
-    return ws_unsent(ws) < ws->options->max_unsent;
+    return !ws->crowded && ws_unsent(ws) < ws->options->max_unsent;
 }
 /* Holds data back: no on_message and no on_piece until ws_release; control frames are handled up to the data frame that
  * comes next. Idempotent, and may be called in on_message: what is behind that message stays unread. */

@@ -233,6 +233,15 @@ static void test_what_is_no_utf8_is_not_sent_as_text(void **state)
 {
     struct ws_rig *w = rig_of(state);
     assert_false(ws_send(&w->ws, WS_TEXT, STR("\xff")));
+    assert_false(ws_send(&w->ws, WS_TEXT,
+                         STR("12345678901234\xe2\x82"
+                             "12345678")));
+    assert_true(ws_send(&w->ws, WS_TEXT,
+                        STR("123456789\xe2\x82\xac"
+                            "1234567890")));
+    ws_rig_expect(w, TEXT,
+                  "123456789\xe2\x82\xac"
+                  "1234567890");
     assert_true(ws_send(&w->ws, WS_BINARY, STR("\xff")));
     ws_rig_expect(w, BINARY, "\xff");
 }
@@ -848,7 +857,7 @@ static void test_a_reset_is_1006(void **state)
     expect_ending(w, WS_CODE_LOST, WS_BY_NOBODY, "the connection was reset");
 }
 
-static void test_a_write_that_fails_is_1006_while_nothing_is_read(void **state)
+static void test_a_write_that_fails_is_1006(void **state)
 {
     struct ws_rig *w = rig_of(state);
     ws_hold(&w->ws);
@@ -857,14 +866,17 @@ static void test_a_write_that_fails_is_1006_while_nothing_is_read(void **state)
     ws_rig_peer_close(w);
     ws_send(&w->ws, WS_TEXT, STR("y"));
     assert_int_equal(w->closed, 0); /* never inside a function that the owner calls */
-    expect_ending(w, WS_CODE_LOST, WS_BY_NOBODY, "the connection was reset");
+    expect_ending(w, WS_CODE_LOST, WS_BY_NOBODY, "the connection was closed without a close frame");
+    assert_int_equal(w->messages, 0);
 }
 
 /* The peer closed and went; we wrote before we read. */
 static void test_a_close_frame_is_read_though_writing_failed(void **state)
 {
     struct ws_rig *w = rig_of(state);
+    ws_hold(&w->ws);
     ws_rig_frame(w, TEXT, "dropped");
+    rig_settle(w->rig);
     ws_rig_frame(w, CLOSE, "\x03\xe9left");
     ws_rig_peer_close(w);
     ws_send(&w->ws, WS_TEXT, STR("y"));
@@ -1284,7 +1296,7 @@ int main(void)
         TEST(a_client_waits_only_so_long, setup_client),
         TEST(the_end_without_a_close_frame_is_1006, setup),
         TEST(a_reset_is_1006, setup_tcp),
-        TEST(a_write_that_fails_is_1006_while_nothing_is_read, setup),
+        TEST(a_write_that_fails_is_1006, setup),
         TEST(a_close_frame_is_read_though_writing_failed, setup),
         TEST(an_abort_says_nothing_and_comes_in_the_next_turn, setup),
         TEST(the_close_frame_reaches_a_peer_that_goes_on_sending, setup_tcp),
