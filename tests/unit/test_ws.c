@@ -885,6 +885,21 @@ static void test_a_close_frame_is_read_though_writing_failed(void **state)
     assert_string_equal(w->reason, "left");
 }
 
+/* What has to wait when writing fails is more than the beginning of a frame that reading goes on with. */
+static void test_what_was_held_is_dropped_when_writing_fails(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    char *text = filled(10000, 'x');
+    ws_hold(&w->ws);
+    ws_rig_frame(w, PING, "p");
+    ws_rig_frame(w, TEXT, text);
+    ws_rig_frame(w, CLOSE, "\x03\xe9left");
+    ws_rig_peer_close(w);
+    expect_ending(w, 1001, WS_BY_PEER, "the peer closed");
+    assert_int_equal(w->messages, 0);
+    free(text);
+}
+
 static void test_an_abort_says_nothing_and_comes_in_the_next_turn(void **state)
 {
     struct ws_rig *w = rig_of(state);
@@ -1298,6 +1313,7 @@ int main(void)
         TEST(a_reset_is_1006, setup_tcp),
         TEST(a_write_that_fails_is_1006, setup),
         TEST(a_close_frame_is_read_though_writing_failed, setup),
+        TEST(what_was_held_is_dropped_when_writing_fails, setup),
         TEST(an_abort_says_nothing_and_comes_in_the_next_turn, setup),
         TEST(the_close_frame_reaches_a_peer_that_goes_on_sending, setup_tcp),
         TEST(a_peer_that_never_ends_is_left_in_time, setup),
