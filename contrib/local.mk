@@ -3,6 +3,7 @@
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = contrib/bulkhead.pc
 EXTRA_DIST += contrib/examples
+include contrib/systemd/local.mk
 
 # Sample handlers (bulkhead-handler(3)): shared objects that are loaded by path. bulkhead_* stay undefined in them until a
 # process that provides these functions loads them, hence no -z defs; and no -pie.

@@ -4,6 +4,7 @@
 The tests are the manager: they bind the socket, keep the descriptors that come, and hand them over at the next start.
 """
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from harness import (BULKHEAD, PYTHON, SLOW, Bulkhead, Client, die_with_parent, eventually, free_port, python_worker,
+from harness import (BUILD, BULKHEAD, PYTHON, SLOW, TOP, Bulkhead, die_with_parent, eventually, free_port, python_worker,
                      request)
 
 SERVE = """
@@ -419,3 +420,48 @@ def test_a_log_file_of_its_own_carries_none_when_fd_2_was_the_journal(tmp_path):
         eventually(lambda: (tmp_path / "own.log").exists() and "opened anew" in (tmp_path / "own.log").read_text(), "another")
     for name in ("own.log", "own.log.1"):
         assert not [line for line in (tmp_path / name).read_text().splitlines() if line.startswith("<")]
+
+
+# ---- units -----------------------------------------------------------------------------------------------------------
+
+UNITS = ["bulkhead.service", "bulkhead@one.service", "bulkhead.socket"]
+needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="Debian package systemd")
+
+
+@pytest.fixture
+def units(tmp_path):
+    """The units as they are installed, but for where the program is."""
+    made = os.path.join(BUILD, "contrib", "systemd")
+    for unit in ("bulkhead.service", "bulkhead@.service"):
+        with open(os.path.join(made, unit)) as f:
+            text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={BULKHEAD}", f.read())
+        assert not re.search(r"@[A-Z_a-z]+@", text)
+        (tmp_path / unit).write_text(text)
+    shutil.copy(os.path.join(TOP, "contrib", "systemd", "bulkhead.socket"), tmp_path)
+    return tmp_path
+
+
+@needs_analyze
+def test_units_are_as_systemd_wants_them(units):
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", *UNITS], cwd=units, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@needs_analyze
+@pytest.mark.parametrize("unit", ["bulkhead.service", "bulkhead@one.service"])
+def test_units_are_hardened(units, unit):
+    result = subprocess.run(["systemd-analyze", "security", "--no-pager", "--offline=true", str(units / unit)], cwd=units,
+                            capture_output=True, text=True)
+    assert float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)[1]) <= 2.0, result.stderr
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="Debian package systemd")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users")
+def test_the_user_and_the_directories_of_the_units_can_be_made(tmp_path):
+    made = os.path.join(BUILD, "contrib", "systemd")
+    (tmp_path / "etc").mkdir()
+    for program, of in (("systemd-sysusers", "sysusers"), ("systemd-tmpfiles", "tmpfiles")):
+        command = [program, f"--root={tmp_path}", *(["--create"] if of == "tmpfiles" else []), f"{made}/{of}/bulkhead.conf"]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+    assert "bulkhead:" in (tmp_path / "etc" / "passwd").read_text()
