@@ -105,13 +105,13 @@ static void on_first_word(struct bridge *b, const struct bridge_word *word)
 static void on_begin(struct ws_entry *e)
 {
     struct bridge *b = bridge_create(e);
+    const char *detail;
     e->data = b;
-    enum reason reason = bridge_dial(b, CLOCK_NEVER, on_first_word);
+    enum reason reason = bridge_dial(b, CLOCK_NEVER, on_first_word, &detail);
     if (reason == REASON_NONE)
         return;
     bridge_free(b);
-    ws_entry_refuse(e, reason,
-                    reason == REASON_WEBSOCKETS_FULL ? "as many as `bridges` of the backend allows are open" : NULL);
+    ws_entry_refuse(e, reason, detail);
 }
 
 static void on_gone(struct ws_entry *e)
@@ -276,7 +276,7 @@ static void tell_fault(struct bridge *b, const struct ws_ending *ending)
 static void on_backend_closed(struct ws *ws, const struct ws_ending *ending)
 {
     struct bridge *b = ws->owner;
-    enum reason lost = b->berth.worker_pid != 0 ? REASON_WORKER_LOST : REASON_UPSTREAM_RESET;
+    enum reason lost = ws_berth_lost(&b->berth);
     bridge_unberth(b);
     if (!b->client_is_open)
         settle(b);

@@ -13,7 +13,7 @@
 
 #include "base/heap.h"
 #include "base/list.h"
-#include "executor/executor.h"
+#include "front/ws_berth.h"
 #include "front/ws_door.h"
 #include "front/ws_handshake.h"
 #include "front/ws_session.h"
@@ -63,11 +63,10 @@ struct bridge {
     char *protocols;        /* offered to the backend; once the client has its 101: the one that was chosen, or none */
 
     enum bridge_state state;
-    struct executor_berth berth;
+    struct ws_berth berth;
     struct upgrade *upgrade;
     char key[WS_KEY_LENGTH];
     int64_t within_us; /* for each server that is asked */
-    size_t refusals;   /* by servers that did not even take the connection */
     void (*on_word)(struct bridge *b, const struct bridge_word *word);
     h2o_socket_t *sock;
 
@@ -98,9 +97,9 @@ void bridge_close_client(struct bridge *b, unsigned code, struct str text, enum 
 
 /* ws_bridge_dial.c */
 /* Takes a berth and asks for a WebSocket. NONE: on_word comes later, once, unless bridge_undial comes first; else why
- * not. */
+ * not, with words in *detail_r or NULL. */
 enum reason bridge_dial(struct bridge *b, int64_t within_us,
-                        void (*on_word)(struct bridge *b, const struct bridge_word *word));
+                        void (*on_word)(struct bridge *b, const struct bridge_word *word), const char **detail_r);
 /* Ends DIALING and READY; gives back the berth. Idempotent. */
 void bridge_undial(struct bridge *b);
 /* The backend's end is no more: the berth goes back. */

@@ -131,7 +131,8 @@ static void on_next_word(struct bridge *b, const struct bridge_word *word)
 static void try_now(struct bridge *b)
 {
     int64_t left_us = b->give_up.at_us - b->loop->now_us;
-    if (bridge_dial(b, left_us > 0 ? left_us : 1, on_next_word) != REASON_NONE)
+    const char *unused;
+    if (bridge_dial(b, left_us > 0 ? left_us : 1, on_next_word, &unused) != REASON_NONE)
         try_later(b);
 }
 
