@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "config/conf.h"
 #include "config/conf_build.h"
+#include "config/conf_change.h"
 #include "config/conf_check.h"
 #include "config/conf_default.h"
 #include "config/conf_include.h"
@@ -48,7 +49,8 @@ void conf_free(struct conf **conf)
 }
 
 /* the steps after the nodes; root may be NULL */
-static struct conf *grow(const char *path, struct node *root, bool system, struct problems *problems)
+static struct conf *grow(const char *path, struct node *root, bool system, const struct conf *running,
+                         struct problems *problems)
 {
     if (root == NULL)
         return NULL;
@@ -61,6 +63,8 @@ static struct conf *grow(const char *path, struct node *root, bool system, struc
     conf_check(&check);
     if (system)
         conf_check_system(&check);
+    if (running != NULL && problems->errors == 0)
+        conf_check_restart(&check, running);
     if (system && problems->errors == 0)
         conf_check_unused(&check);
     if (problems->errors != 0)
@@ -68,14 +72,24 @@ static struct conf *grow(const char *path, struct node *root, bool system, struc
     return conf;
 }
 
-struct conf *conf_load(const char *path, struct buf *problems)
+static struct conf *load(const struct conf *running, const char *path, struct buf *problems)
 {
     struct region notes = {0};
     struct problems found = {.region = &notes};
-    struct conf *conf = grow(path, conf_include_load(&notes, &found, path), true, &found);
+    struct conf *conf = grow(path, conf_include_load(&notes, &found, path), true, running, &found);
     problems_write(&found, problems);
     region_free(&notes);
     return conf;
+}
+
+struct conf *conf_load(const char *path, struct buf *problems)
+{
+    return load(NULL, path, problems);
+}
+
+struct conf *conf_load_over(const struct conf *running, const char *path, struct buf *problems)
+{
+    return load(running, path, problems);
 }
 
 struct conf *conf_build(const struct conf_text *text, struct buf *problems)
@@ -91,7 +105,7 @@ struct conf *conf_build(const struct conf_text *text, struct buf *problems)
     struct node *include = root == NULL ? NULL : node_member(root, "include");
     if (include != NULL)
         problems_key_error(&found, include, "works in a file only");
-    struct conf *conf = grow(text->path != NULL ? text->path : text->name, root, text->system, &found);
+    struct conf *conf = grow(text->path != NULL ? text->path : text->name, root, text->system, NULL, &found);
     problems_write(&found, problems);
     region_free(&notes);
     return conf;

@@ -27,6 +27,9 @@ void conf_check_unused(const struct check *c);
 /* the rules that ask the file system, the user database and PATH; names of modules become those of their files */
 void conf_check_system(const struct check *c);
 
+/* What cannot change while bulkhead runs is as in `running`. For a tree without errors. */
+void conf_check_restart(const struct check *c, const struct conf *running);
+
 /* the node of the n-th member of a list or map at the top level, in step with the tree's array */
 struct node *conf_check_first(const struct check *c, const char *list);
 /* the member, when it is there and good */

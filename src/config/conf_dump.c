@@ -13,6 +13,7 @@
 
 #include "config/conf.h"
 #include "config/conf_address.h"
+#include "config/conf_dump.h"
 #include "config/conf_read.h"
 #include "config/expand.h"
 #include "config/keys.h"
@@ -203,14 +204,18 @@ static json_t *dump_upstreams(const struct item *item)
 
 static json_t *dump_row(const struct item *item);
 
+json_t *conf_dump_key(const struct conf *conf, const struct key_object *type, const struct key *key, const char *object)
+{
+    const struct item item = {conf, key, object};
+    return type->kind == NULL || keys_fits(key, type->kind(object)) ? dump_row(&item) : NULL;
+}
+
 static json_t *dump_object(const struct conf *conf, const struct key_object *type, const char *object)
 {
     json_t *json = json_object();
-    unsigned kind = type->kind == NULL ? 0 : type->kind(object);
     for (size_t i = 0; i < type->nkeys; i++) {
         const struct key *key = &type->keys[i];
-        const struct item item = {conf, key, object};
-        json_t *value = type->kind == NULL || keys_fits(key, kind) ? dump_row(&item) : NULL;
+        json_t *value = conf_dump_key(conf, type, key, object);
         if (value != NULL)
             json_object_set_new(json, key->name, value);
     }

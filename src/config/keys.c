@@ -96,7 +96,7 @@ const struct key_object keys_listener = {
 #define IN_LOG(member)    .offset = offsetof(struct conf, log.member) - offsetof(struct conf, log)
 
 static const struct key access_keys[] = {
-    {"enabled", KEY_BOOL, IN_ACCESS(enabled), .fallback = "true", .reload = KEY_LIVE,
+    {"enabled", KEY_BOOL, IN_ACCESS(enabled), .fallback = "true", .reload = KEY_RESTART,
      .help = "Whether there is an access log; \"access\": false is short for this."},
     {"path", KEY_FILE, IN_ACCESS(path), .fallback = "\"-\"", .words = access_words, .reload = KEY_LIVE,
      .help = "A file, or \"-\" for the standard output."},
@@ -135,7 +135,8 @@ const struct key_object keys_log = {
 
 /* ---- limits ----------------------------------------------------------------------------------------------------- */
 
-#define LIMIT(member) AT(conf_limits, member), .reload = KEY_LIVE
+#define LIMIT_AT(member, class) AT(conf_limits, member), .reload = class
+#define LIMIT(member)           LIMIT_AT(member, KEY_LIVE)
 
 static const struct key limits_keys[] = {
     {"head_bytes", KEY_SIZE, LIMIT(head_bytes), BETWEEN(UNITS_KIB, 256 * UNITS_KIB), .fallback = "\"16KiB\"",
@@ -146,7 +147,8 @@ static const struct key limits_keys[] = {
      .help = "Fields of a request. Past it: 431, close."},
     {"max_body", KEY_SIZE, LIMIT(max_body), BETWEEN(0, 64 * UNITS_GIB), .fallback = "\"8MiB\"",
      .help = "Body of a request, where the route says nothing else. Past it: 413."},
-    {"body_memory", KEY_SIZE, LIMIT(body_memory), BETWEEN(UNITS_KIB, 16 * UNITS_MIB), .fallback = "\"64KiB\"",
+    {"body_memory", KEY_SIZE, LIMIT_AT(body_memory, KEY_RESTART), BETWEEN(UNITS_KIB, 16 * UNITS_MIB),
+     .fallback = "\"64KiB\"",
      .help = "A body up to here stays in memory; a longer one goes to an unlinked file in spool_directory."},
     {"chunk_overhead", KEY_SIZE, LIMIT(chunk_overhead), BETWEEN(0, UNITS_MIB), .fallback = "\"8KiB\"",
      .help = "Chunk extensions and trailers of a request. Past it: 400, close."},
@@ -168,21 +170,21 @@ static const struct key limits_keys[] = {
      .help = "Connections at once from one client address."},
     {"http2_streams", KEY_COUNT, LIMIT(http2_streams), BETWEEN(1, 1000), .fallback = "100",
      .help = "Streams at once on an HTTP/2 connection."},
-    {"http2_handlers", KEY_COUNT, LIMIT(http2_handlers), BETWEEN(1, 1000), .fallback = "32",
+    {"http2_handlers", KEY_COUNT, LIMIT_AT(http2_handlers, KEY_RESTART), BETWEEN(1, 1000), .fallback = "32",
      .help = "Of these, requests that are being worked on."},
     {"http2_glitches", KEY_COUNT, LIMIT(http2_glitches), BETWEEN(1, 1000000), .fallback = "100",
      .help = "Resets, empty frames and control floods that an HTTP/2 connection may spend before it is cut; served "
              "requests refill it."},
-    {"response_head_bytes", KEY_SIZE, LIMIT(response_head_bytes), BETWEEN(UNITS_KIB, UNITS_MIB),
+    {"response_head_bytes", KEY_SIZE, LIMIT_AT(response_head_bytes, KEY_RESTART_BACKEND), BETWEEN(UNITS_KIB, UNITS_MIB),
      .fallback = "\"64KiB\"", .help = "Head of a backend's answer. Past it: 502."},
-    {"response_header_fields", KEY_COUNT, LIMIT(response_header_fields), BETWEEN(1, 100), .fallback = "100",
-     .help = "Fields of a backend's answer. Past it: 502."},
-    {"response_interim", KEY_COUNT, LIMIT(response_interim), BETWEEN(0, 1000), .fallback = "10",
+    {"response_header_fields", KEY_COUNT, LIMIT_AT(response_header_fields, KEY_RESTART_BACKEND), BETWEEN(1, 100),
+     .fallback = "100", .help = "Fields of a backend's answer. Past it: 502."},
+    {"response_interim", KEY_COUNT, LIMIT_AT(response_interim, KEY_RESTART_BACKEND), BETWEEN(0, 1000), .fallback = "10",
      .help = "Interim answers (1xx) of a backend to one request. Past it: 502."},
-    {"log_line", KEY_SIZE, LIMIT(log_line), BETWEEN(256, 8 * UNITS_KIB), .fallback = "\"8KiB\"",
+    {"log_line", KEY_SIZE, LIMIT_AT(log_line, KEY_RESTART_BACKEND), BETWEEN(256, 8 * UNITS_KIB), .fallback = "\"8KiB\"",
      .help = "A line that a worker writes; a longer one is cut."},
-    {"log_lines_per_second", KEY_COUNT, LIMIT(log_lines_per_second), BETWEEN(1, 1000000), .fallback = "1000",
-     .help = "Lines that a worker may write in a second; more are dropped and counted."},
+    {"log_lines_per_second", KEY_COUNT, LIMIT_AT(log_lines_per_second, KEY_RESTART_BACKEND), BETWEEN(1, 1000000),
+     .fallback = "1000", .help = "Lines that a worker may write in a second; more are dropped and counted."},
 };
 
 const struct key_object keys_limits = {
@@ -260,7 +262,7 @@ static const struct key backend_keys[] = {
     {"root", KEY_FILE, AT(conf_backend, root), .fits = KEYS_FASTCGI | KEYS_CGI, .example = "\"/srv/www\"",
      .reload = KEY_RESTART_BACKEND, .help = "DOCUMENT_ROOT of FastCGI and CGI programs."},
     {"index", KEY_STRING, AT(conf_backend, index), .fallback = "\"index.php\"", .fits = KEYS_FASTCGI,
-     .grammar = grammar_file_leaf, .reload = KEY_LIVE,
+     .grammar = grammar_file_leaf, .reload = KEY_RESTART_BACKEND,
      .help = "FastCGI: the file that is meant by a path that ends in '/'."},
     {"options", KEY_JSON, AT(conf_backend, options_json), .fallback = "{}", .fits = KEYS_MODULE,
      .example = "{ \"cost\": 12 }", .reload = KEY_RESTART_BACKEND,
@@ -277,7 +279,7 @@ static const struct key backend_keys[] = {
      .help = "Runs the threads in the process that holds the client connections instead of one of their own: a little "
              "faster, and a crash of the module is a crash of the front."},
     {"limit", KEY_UNSIGNED, AT(conf_backend, limit), BETWEEN(1, 100000), .fallback = "100", .fits = KEYS_LOOP,
-     .reload = KEY_LIVE,
+     .reload = KEY_RESTART_BACKEND,
      .help = "Calls at once. For the other classes this follows: threads, or workers times concurrency."},
     {"queue", KEY_UNSIGNED, AT(conf_backend, queue), BETWEEN(0, 1000000), .computed = "ten times the limit",
      .example = "40", .reload = KEY_LIVE,
@@ -297,20 +299,20 @@ static const struct key backend_keys[] = {
     {"stop_timeout", KEY_DURATION, AT(conf_backend, stop_timeout), BETWEEN(UNITS_MS, UNITS_H), .fallback = "\"10s\"",
      .fits = CHILD, .reload = KEY_LIVE, .help = "Time between SIGTERM and SIGKILL for a process that has to go."},
     {"connect_timeout", KEY_DURATION, AT(conf_backend, connect_timeout), BETWEEN(UNITS_MS, UNITS_H),
-     .fallback = "\"5s\"", .reload = KEY_LIVE, .help = "Time to connect to a proxied server or a worker."},
+     .fallback = "\"5s\"", .reload = KEY_RESTART_BACKEND, .help = "Time to connect to a proxied server or a worker."},
     {"first_byte_timeout", KEY_DURATION, AT(conf_backend, first_byte_timeout), BETWEEN(UNITS_MS, UNITS_D),
-     .flags = KEY_NONE_OK, .fallback = "\"none\"", .reload = KEY_LIVE,
+     .flags = KEY_NONE_OK, .fallback = "\"none\"", .reload = KEY_RESTART_BACKEND,
      .help = "Time until an answer begins; \"none\" leaves it to timeout."},
     {"idle_timeout", KEY_DURATION, AT(conf_backend, idle_timeout), BETWEEN(UNITS_MS, UNITS_D), .fallback = "\"30s\"",
-     .reload = KEY_LIVE, .help = "The longest silence within an answer that has begun."},
+     .reload = KEY_RESTART_BACKEND, .help = "The longest silence within an answer that has begun."},
     {"keep_alive", KEY_DURATION, AT(conf_backend, keep_alive), BETWEEN(0, UNITS_D), .fallback = "\"30s\"",
-     .reload = KEY_LIVE, .help = "How long an unused connection to a proxied server or a worker is kept."},
+     .reload = KEY_RESTART_BACKEND, .help = "How long an unused connection to a proxied server or a worker is kept."},
     {"on_abandon", KEY_WORD, AT(conf_backend, on_abandon), .words = on_abandon_words, .fallback = "\"finish\"",
-     .fits = KEYS_WORKERS, .reload = KEY_LIVE,
+     .fits = KEYS_WORKERS, .reload = KEY_RESTART_BACKEND,
      .help = "What becomes of a running call whose client has left: it finishes, or its worker is killed and replaced. "
              "Its slot is free when the work has ended, not before."},
     {"bridges", KEY_UNSIGNED, AT(conf_backend, bridges), BETWEEN(1, 100000), .fallback = "1000", .fits = KEYS_HTTP,
-     .reload = KEY_LIVE,
+     .reload = KEY_RESTART_BACKEND,
      .help = "Bridged WebSockets and tunnels (see websocket of a route) at once on one worker or proxied server. They "
              "take no slot of a call."},
     {"nice", KEY_INT, AT(conf_backend, nice), BETWEEN(-20, 19), .fallback = "10", .fits = CHILD,
@@ -337,7 +339,7 @@ static const struct key backend_keys[] = {
      .example = "{ \"nofile\": 1024, \"core\": \"unlimited\" }", .reload = KEY_RESTART_BACKEND,
      .help = "What each process may use."},
     {"max_response_buffer", KEY_SIZE, AT(conf_backend, max_response_buffer), BETWEEN(64 * UNITS_KIB, 64 * UNITS_GIB),
-     .fallback = "\"64MiB\"", .reload = KEY_LIVE,
+     .fallback = "\"64MiB\"", .reload = KEY_RESTART_BACKEND,
      .help = "How much of an answer is taken from the backend ahead of a slow client, in memory and then in a file; "
              "past it the backend waits, and the call keeps its slot."},
 };
@@ -631,7 +633,7 @@ static const struct key root_keys[] = {
     {"runtime_directory", KEY_FILE, AT(conf, runtime_directory), .computed = "the directory of control",
      .example = "\"/run/bulkhead\"", .reload = KEY_RESTART, .help = "Directory for the sockets of the workers."},
     {"spool_directory", KEY_FILE, AT(conf, spool_directory), .computed = "$TMPDIR, else /var/tmp",
-     .example = "\"/var/tmp\"", .reload = KEY_LIVE, .help = "Directory for bodies that are too large for memory."},
+     .example = "\"/var/tmp\"", .reload = KEY_RESTART, .help = "Directory for bodies that are too large for memory."},
     {"threads", KEY_UNSIGNED, AT(conf, threads), BETWEEN(1, 64), .fallback = "1", .reload = KEY_RESTART,
      .help = "Event-loop threads of the front. One serves a core's worth of requests; blocking work is not their "
              "business."},

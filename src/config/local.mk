@@ -3,9 +3,11 @@ noinst_LIBRARIES += libconfig.a
 libconfig_a_SOURCES = \
   src/config/conf.h src/config/conf.c src/config/conf_build.h \
   src/config/conf_address.h src/config/conf_address.c \
-  src/config/conf_check.h src/config/conf_check.c src/config/conf_check_system.c src/config/conf_check_unused.c \
+  src/config/conf_change.h src/config/conf_change.c \
+  src/config/conf_check.h src/config/conf_check.c src/config/conf_check_restart.c src/config/conf_check_system.c \
+  src/config/conf_check_unused.c \
   src/config/conf_default.h src/config/conf_default.c \
-  src/config/conf_dump.c \
+  src/config/conf_dump.h src/config/conf_dump.c \
   src/config/conf_include.h src/config/conf_include.c \
   src/config/conf_read.h src/config/conf_read.c \
   src/config/expand.h src/config/expand.c \
