@@ -77,7 +77,7 @@ def test_a_handler_in_c_in_workers(server):
         end = ws.end()
         assert end.code not in (1000, 1006)
     with connect(server.address, "/hash") as ws:
-        ws.text("x" * 513)
+        ws.text("x" * 1025)
         assert ws.end().code == 1009
 
 
