@@ -107,7 +107,7 @@ def test_python_websockets_answers_our_pings(server):
 def test_node_ws(server, mode):
     messages = ["hello", "κόσμε", "x" * 100000]
     done = subprocess.run(["node", os.path.join(FILES, "ws_client.js"), f"ws://127.0.0.1:{server.port}/{mode}", *messages],
-                          capture_output=True, text=True, timeout=PATIENCE)
+                          capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, "NODE_PATH": "/usr/share/nodejs"})
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen["error"] is None and seen["answers"] == [*messages, [0, 255, 254]]
