@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""What the project is for: backends that are busy, stuck or dead cost no client its WebSocket."""
+"""What the project is for: backends that are busy, stuck or dead, and other clients that are greedy, cost no client its
+WebSocket."""
 import asyncio
 import json
 import os
+import select
 import signal
+import socket
 
 import pytest
 import websockets
 
-from harness import SLOW, Bulkhead, alive, eventually, module, python_worker
-from ws_client import PONG, connect
-from ws_rig import route
+from harness import KIND, SLOW, Bulkhead, alive, eventually, module, python_worker
+from ws_client import BINARY, PONG, connect, frame
+from ws_rig import MODES, Echoes, route
 
 PATIENCE = 20 * SLOW
 BUSY, IDLE, SECONDS = 20, 5, 4
+MIB = 1 << 20
 
 # Blocks for ever on "block", as long as its process lives; else echoes.
 HTTP_WORKER = '''
@@ -148,3 +152,44 @@ def test_no_connection_is_lost_with_its_worker(name):
             assert_answered(ws)
             ws.close()
             assert ws.end().code == 1000
+
+
+# ---- greedy ----------------------------------------------------------------------------------------------------------
+
+def flood(sockets, data, quiet=1):
+    """Sends on all of them, without ever reading, until none has taken a byte for a while; how many bytes each has."""
+    taken = dict.fromkeys(sockets, 0)
+    while writable := select.select([], sockets, [], quiet * SLOW)[1]:
+        for sock in writable:
+            at = taken[sock] % len(data)
+            taken[sock] += sock.send(data[at:])
+            assert taken[sock] < 64 * MIB, "somebody takes all that is sent"
+    return list(taken.values())
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [100, 60000])
+def test_clients_that_send_without_end_and_never_read(mode, size):
+    with Echoes() as echoes, Bulkhead({"backends": echoes.backends, "routes": [route("/echo", mode)]}) as b:
+        with connect(("127.0.0.1", b.port), "/echo") as other:
+            greedy = [connect(("127.0.0.1", b.port), "/echo") for _ in range(4)]
+            before = resident(b.front_pid())
+            for ws in greedy:
+                ws.stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+                ws.stream.sock.setblocking(False)
+            flood([ws.stream.sock for ws in greedy], frame(b"x" * size, BINARY))
+            if KIND == "plain":  # a sanitizer keeps what was freed
+                # each: what is unsent, what was read ahead, one message at a time
+                assert resident(b.front_pid()) - before < len(greedy) * 2 * MIB
+            other.text("still here")
+            assert other.message() == "still here"
+            for ws in greedy:
+                ws.leave()
+            eventually(lambda: b.status()["websockets"][0]["open"] == 1, "those who left are gone")
+            other.text("still here")
+            assert other.message() == "still here"
