@@ -152,8 +152,8 @@ def test_other_versions(server, path, version):
     assert answer.header("sec-websocket-version") == "13"
 
 
-@pytest.mark.parametrize("key", [None, "", "AAAA", "AAAAAAAAAAAAAAAAAAAAA===", "A" * 24, "AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "A" * 4000,
-                                 "!!!!!!!!!!!!!!!!!!!!!!==", [KEY, KEY]])
+@pytest.mark.parametrize("key", [None, "", "AAAA", "AAAAAAAAAAAAAAAAAAAAA===", "A" * 24, "AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                                 "A" * 4000, "!!!!!!!!!!!!!!!!!!!!!!==", [KEY, KEY]])
 def test_keys_that_are_no_16_bytes(server, path, key):
     assert_refused(refusal(server.address, path, {"Sec-WebSocket-Key": key}), 400, "bad-request")
 
