@@ -152,7 +152,7 @@ def test_nothing_is_done_with_what_follows_a_violation(ws):
 
 # ---- §5.5.2, §5.5.3, pings and pongs ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("payload", [b"", b"a", bytes(range(125)), b"\xff" * 125])
+@pytest.mark.parametrize("payload", [b"", b"a", bytes(range(125)), b"\xff" * 125], ids=["0", "1", "125", "125-ones"])
 @pytest.mark.parametrize("piece", [1000, 1])
 def test_a_pong_says_what_its_ping_said(ws, payload, piece):
     send_in_pieces(ws, frame(payload, PING), piece)
@@ -369,7 +369,8 @@ def test_messages_before_a_close_do_not_keep_it(ws):
     assert end.code == 1000 and [f.payload for f in end.frames] in ([], [b"on its way"])
 
 
-@pytest.mark.parametrize("sent", [b"", frame("hello")[:1], frame("hello")[:7], BEGUN, frame(b"ping", PING)[:-1]])
+@pytest.mark.parametrize("sent", [b"", frame("hello")[:1], frame("hello")[:7], BEGUN, frame(b"ping", PING)[:-1]],
+                         ids=["nothing", "half-a-head", "half-a-frame", "half-a-message", "half-a-ping"])
 def test_a_client_that_leaves_without_a_word(server, address, sent):
     with connect(*address) as ws:
         ws.send(sent)
@@ -444,7 +445,8 @@ def test_more_than_fits_a_buffer_with_the_handshake(address):
 
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", handshake(), b"\0" * 100, b"\xff" * 100,
-                                     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+                                     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+                         ids=["request", "handshake", "zeros", "ones", "http2"])
 def test_garbage_behind_the_handshake(address, garbage):
     with connect(*address, early=garbage) as ws:
         assert ws.end().code == PROTOCOL
