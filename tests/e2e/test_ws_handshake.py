@@ -11,18 +11,19 @@ from ws_client import KEY, TEXT, connect, frame, handshake, refusal
 from ws_rig import MODES, Echoes, route
 
 RESPOND = {"path": "/hello", "respond": {"body": "hello"}}
+RULES = {"set": {"X-Kind": "socket"}, "remove": ["X-Inner"]}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     tls = make_certificate(tmp_path_factory.mktemp("tls"), "site", ["site.example"])
     plain, secure, path = free_port(), free_port(), str(tmp_path_factory.mktemp("listener") / "http.sock")
-    with Echoes() as echoes, RecordingBackend() as up:
+    with Echoes(fields=["X-Inner: 1", "X-Shown: 1"]) as echoes, RecordingBackend() as up:
         routes = [route(f"/{mode}", mode) for mode in MODES]
         routes += [
             route("/pages", "plain", {"origins": ["https://example.org", "null"]}),
             route("/spoken", "plain", {"protocols": ["v2", "v1"]}),
-            route("/decorated", "plain", response_headers={"set": {"X-Kind": "socket"}, "remove": ["Server"]}),
+            *(route(f"/decorated/{mode}", mode, response_headers=RULES) for mode in MODES),
             route("/two", "plain", {"max_connections": 2}),
             RESPOND, {"path": "/http", "backend": "http"}]
         conf = {"backends": {**echoes.backends, "http": {"run": "loop", "proxy": up.address}}, "routes": routes}
@@ -107,10 +108,18 @@ def test_nothing_is_read_as_a_request_behind_a_handshake(server, path):
         assert ws.end().code == 1002
 
 
-def test_response_headers_of_the_route(server):
-    with connect(server.address, "/decorated") as ws:
-        assert ws.response.header("x-kind") == "socket" and ws.response.header("server") is None
+def test_response_headers_of_the_route(server, path):
+    with connect(server.address, f"/decorated{path}") as ws:
+        assert ws.response.header("x-kind") == "socket"
         assert_echo(ws)
+
+
+def test_what_the_backend_adds_to_the_handshake(server):
+    with connect(server.address, "/bridge") as ws:
+        assert ws.response.header("x-inner") == "1" and ws.response.header("x-shown") == "1"
+        assert len([1 for name, _ in ws.response.headers if name.lower() == "sec-websocket-accept"]) == 1
+    with connect(server.address, "/decorated/bridge") as ws:
+        assert ws.response.header("x-inner") is None and ws.response.header("x-shown") == "1"
 
 
 @pytest.mark.parametrize("offered, chosen", [("v1, v2", "v2"), ("v1", "v1"), (["v1", "v3,v2"], "v2"), ("v3", None), (None, None),
@@ -234,8 +243,8 @@ def test_routes_without_websocket_do_not_upgrade(server):
 # ---- how many --------------------------------------------------------------------------------------------------------
 
 def websockets(server, path):
-    """What the status page says of the only route with max_connections, or of the one at this place in the conf."""
-    names = [*(f"/{mode}" for mode in MODES), "/pages", "/spoken", "/decorated", "/two"]
+    """What the status page says of the route, which it lists as the conf does."""
+    names = [*(f"/{mode}" for mode in MODES), "/pages", "/spoken", *(f"/decorated/{mode}" for mode in MODES), "/two"]
     return server.status()["websockets"][names.index(path)]
 
 

@@ -251,6 +251,8 @@ class WebSocketBackend:
                 conn, _ = self.sock.accept()
             except OSError:
                 return
+            if conn.family == socket.AF_INET:
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # it writes frame by frame
             threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
 
     def _serve(self, conn):

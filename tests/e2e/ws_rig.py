@@ -49,12 +49,14 @@ def echo_call(seen, _):
 
 
 class Echoes:
-    """Both backends, and their part of a conf; the routes are made by route()."""
+    """Both backends, and their part of a conf; the routes are made by route(). fields: of the 101 of the second."""
 
-    def __enter__(self):
-        self.calls, self.sockets = RecordingBackend(echo_call), WebSocketBackend()
+    def __init__(self, fields=()):
+        self.calls, self.sockets = RecordingBackend(echo_call), WebSocketBackend(fields=fields)
         self.backends = {"calls": {"run": "loop", "proxy": self.calls.address, "limit": 64},
                          "sockets": {"run": "loop", "proxy": self.sockets.address, "limit": 64}}
+
+    def __enter__(self):
         return self
 
     def __exit__(self, *failure):

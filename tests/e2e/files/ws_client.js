@@ -31,4 +31,4 @@ socket.on("message", (data, isBinary) => {
     closeWhenDone();
 });
 socket.on("error", (error) => { seen.error = error.message; });
-socket.on("close", (code, reason) => console.log(JSON.stringify({ ...seen, code, reason: reason.toString() })));
+socket.on("close", (code) => console.log(JSON.stringify({ ...seen, code })));
