@@ -12,9 +12,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -325,9 +327,17 @@ const struct hop_events seat_hop_events = {
 
 /* ---- what comes later ------------------------------------------------------------------------------------------- */
 
-static bool process_is_gone(pid_t pid)
+/* Gone, or dead and not yet reaped. pid 0: it is no process of its own. */
+static bool process_has_ended(pid_t pid)
 {
-    return kill(pid, 0) == -1 && errno == ESRCH;
+    if (pid == 0)
+        return false;
+    int fd = pidfd_open(pid, 0);
+    if (fd == -1)
+        return errno == ESRCH;
+    bool ended = poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) == 1;
+    close(fd);
+    return ended;
 }
 
 /* A call on a lost worker goes on as long as the process does: it may be finishing its last call before it stops. When
@@ -335,7 +345,7 @@ static bool process_is_gone(pid_t pid)
  * Unless it is we who do not read: then the rest of a good answer may be waiting there. */
 static void look_after(struct seat *s)
 {
-    if (!process_is_gone(s->worker->pid) || hop_is_paused(&s->hop)) {
+    if (!process_has_ended(s->worker->pid) || hop_is_paused(&s->hop)) {
         arm(s, GRACE_US);
         return;
     }
@@ -344,13 +354,20 @@ static void look_after(struct seat *s)
     finish(s, true);
 }
 
-/* Still lost after the rest? Then nothing is left of it; else it is as good as new. No call holds the crew here, and once
- * the seat is idle or withdrawn another thread may take it away with its worker: hence a hold of our own. */
+/* Still lost after the rest? Then nothing is left of it; else it is as good as new, unless its process is dead and the
+ * supervisor has not yet found the time to say so. No call holds the crew here, and once the seat is idle or withdrawn
+ * another thread may take it away with its worker: hence a hold of our own. */
 static void rise(struct seat *s)
 {
     struct crew *c = crew_of_seat(s);
     struct crew_worker *w = s->worker;
+    bool ended = process_has_ended(w->pid);
     pthread_mutex_lock(&c->lock);
+    if (ended && !w->lost) {
+        pthread_mutex_unlock(&c->lock);
+        arm(s, REST_US);
+        return;
+    }
     bool lost = w->lost, killed = w->killed;
     w->holds++;
     if (lost)
