@@ -466,6 +466,48 @@ static void repeated_on_another_worker_if_one_is_free(void **state)
     close(fd);
 }
 
+/* Dead, and not yet reaped: what is left of a worker until its parent has the time. */
+static pid_t make_dead_process(void)
+{
+    siginfo_t ended;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    while (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT) == -1)
+        ;
+    return pid;
+}
+
+static void nothing_is_sent_to_a_dead_worker_before_its_loss_is_known(void **state)
+{
+    struct fixture *f = *state;
+    struct probe lost, next;
+    pid_t pid = make_dead_process();
+    crew_rig_enlist(f);
+    backend_start(&f->backends[0], script_close_unanswered);
+    backend_start(&f->backends[1], serve_connection);
+    crew_grant(f->ex, 0, 1, pid, 1, f->backends[0].path);
+    run(f, &lost, "POST");
+    probe_expect(&lost, REASON_WORKER_LOST);
+    probe_init(&next, &f->rig, f->ex, "POST", "/next");
+    probe_start(&next);
+    for (int i = 0; i < 10; i++) {
+        rig_skip(&f->rig, 100 * MS);
+        rig_settle(&f->rig);
+    }
+    assert_int_equal(next.call.attempts, 0);
+    crew_lost(f->ex, 0, 1, "killed");
+    crew_grant(f->ex, 0, 2, getpid(), 1, f->backends[1].path);
+    rig_until(&f->rig, &next.dones);
+    probe_expect(&next, REASON_NONE);
+    probe_free(&lost);
+    probe_free(&next);
+    waitpid(pid, NULL, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0); /* the script still waits for its second connection */
+    (void)!connect(fd, (struct sockaddr *)&f->backends[0].address, f->backends[0].address_len);
+    close(fd);
+}
+
 static void refused_is_worker_lost_after_a_second_try(void **state)
 {
     struct fixture *f = *state;
@@ -1296,6 +1338,7 @@ int main(void)
         T(other_call_is_not_repeated),
         T(call_is_repeated_only_once),
         T(repeated_on_another_worker_if_one_is_free),
+        T(nothing_is_sent_to_a_dead_worker_before_its_loss_is_known),
         T(refused_is_worker_lost_after_a_second_try),
         T(connection_closed_between_calls_is_noticed),
         T(post_does_not_trust_an_old_connection),
