@@ -5,6 +5,14 @@ pkgconfig_DATA = contrib/bulkhead.pc
 EXTRA_DIST += contrib/examples
 include contrib/systemd/local.mk
 
+# Debian packages: make deb
+EXTRA_DIST += contrib/debian
+deb: dist-gzip
+	$(SHELL) $(srcdir)/contrib/debian/build $(distdir).tar.gz deb
+clean-local:
+	rm -rf deb
+.PHONY: deb
+
 # Sample handlers (bulkhead-handler(3)): shared objects that are loaded by path. bulkhead_* stay undefined in them until a
 # process that provides these functions loads them, hence no -z defs; and no -pie.
 HANDLER_MODULE_CFLAGS = $(BH_CFLAGS) $(BH_HARDEN_CFLAGS) -fPIC

@@ -422,6 +422,14 @@ def test_a_log_file_of_its_own_carries_none_when_fd_2_was_the_journal(tmp_path):
         assert not [line for line in (tmp_path / name).read_text().splitlines() if line.startswith("<")]
 
 
+# ---- packages --------------------------------------------------------------------------------------------------------
+
+def test_the_debian_packages_are_of_this_version():
+    version = subprocess.run([BULKHEAD, "--version"], capture_output=True, text=True).stdout.split()[1]
+    with open(os.path.join(TOP, "contrib", "debian", "changelog")) as f:
+        assert f.readline().startswith(f"bulkhead ({version}-")
+
+
 # ---- units -----------------------------------------------------------------------------------------------------------
 
 UNITS = ["bulkhead.service", "bulkhead@one.service", "bulkhead.socket"]
