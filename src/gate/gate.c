@@ -15,9 +15,11 @@
 #include "config.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "gate/gate.h"
 
@@ -28,10 +30,19 @@
  * and must not look like a fast backend. */
 #define INTERVAL_WEIGHT 16
 
+/* Gates whose calls are bounded together: one alone, or a backend's and those of confs that it comes from. */
+struct gate_group {
+    pthread_mutex_t lock; /* guards everything below, and all of each gate */
+    struct list gates;    /* the oldest first */
+    unsigned ngates, running /* sum of theirs */, most;
+};
+
+/* The group's lock also guards the tickets' state, link and place in `waiting`. */
 struct gate {
-    pthread_mutex_t lock; /* guards everything below, and the tickets' state, link and place in `waiting` */
-    struct list waiting;  /* struct gate_ticket, first come first */
-    unsigned nwaiting;    /* its length */
+    struct gate_group *group;
+    struct list link;    /* group.gates */
+    struct list waiting; /* struct gate_ticket, first come first */
+    unsigned nwaiting;   /* its length */
     unsigned limit, queue, running;
     uint64_t entered, queued, full, cancelled, released;
     /* Drain rate: only the time during which every slot is taken tells how fast they come free.
@@ -40,10 +51,10 @@ struct gate {
     int64_t measured_from_us, interval_us;
 };
 
-struct gate *gate_create(unsigned limit, unsigned queue)
+static struct gate *create(struct gate_group *group, unsigned limit, unsigned queue)
 {
     struct gate *gate = mem_zalloc(sizeof(*gate));
-    pthread_mutex_init(&gate->lock, NULL);
+    gate->group = group;
     list_init(&gate->waiting);
     gate->limit = limit;
     gate->queue = queue;
@@ -51,19 +62,33 @@ struct gate *gate_create(unsigned limit, unsigned queue)
     return gate;
 }
 
-void gate_free(struct gate **gate)
+struct gate *gate_create(unsigned limit, unsigned queue)
 {
-    struct gate *g = *gate;
-    if (g == NULL)
-        return;
-    assert(g->running == 0 && list_empty(&g->waiting));
-    pthread_mutex_destroy(&g->lock);
-    mem_free(gate);
+    struct gate_group *group = mem_zalloc(sizeof(*group));
+    pthread_mutex_init(&group->lock, NULL);
+    list_init(&group->gates);
+    struct gate *gate = create(group, limit, queue);
+    list_append(&group->gates, &gate->link);
+    group->ngates = 1;
+    group->most = UINT_MAX;
+    return gate;
+}
+
+struct gate *gate_create_beside(struct gate *elder, unsigned limit, unsigned queue, unsigned most)
+{
+    struct gate_group *group = elder->group;
+    struct gate *gate = create(group, limit, queue);
+    pthread_mutex_lock(&group->lock);
+    list_append(&group->gates, &gate->link);
+    if (group->ngates++ == 1 || most > group->most)
+        group->most = most;
+    pthread_mutex_unlock(&group->lock);
+    return gate;
 }
 
 static bool has_free_slot(const struct gate *gate)
 {
-    return gate->running < gate->limit;
+    return gate->running < gate->limit && gate->group->running < gate->group->most;
 }
 
 /* --- drain rate, all under the lock ------------------------------------------------------------------------------ */
@@ -100,6 +125,7 @@ static void measure_release_locked(struct gate *gate, int64_t now_us)
 static void take_slot_locked(struct gate *gate, int64_t now_us)
 {
     gate->running++;
+    gate->group->running++;
     gate->entered++;
     watch_drain_locked(gate, now_us);
 }
@@ -118,14 +144,23 @@ static void grant_locked(struct gate *gate, struct list *granted, int64_t now_us
     }
 }
 
+static void grant_all_locked(struct gate_group *group, struct list *granted, int64_t now_us)
+{
+    for (struct list *l = group->gates.next; l != &group->gates; l = l->next) {
+        struct gate *gate = LIST_ENTRY(l, struct gate, link);
+        grant_locked(gate, granted, now_us);
+        watch_drain_locked(gate, now_us);
+    }
+}
+
 static void give_slot_back_locked(struct gate *gate, struct list *granted, int64_t now_us)
 {
     assert(gate->running > 0);
     measure_release_locked(gate, now_us);
     gate->running--;
+    gate->group->running--;
     gate->released++;
-    grant_locked(gate, granted, now_us);
-    watch_drain_locked(gate, now_us);
+    grant_all_locked(gate->group, granted, now_us);
 }
 
 /* --- messages ---------------------------------------------------------------------------------------------------- */
@@ -149,6 +184,33 @@ static void deliver(struct list *granted)
     }
 }
 
+/* --- the end ----------------------------------------------------------------------------------------------------- */
+
+/* Out of its group: one that is left alone is bounded by its own limit only. */
+void gate_free(struct gate **gate)
+{
+    struct gate *g = *gate;
+    struct list granted;
+    if (g == NULL)
+        return;
+    struct gate_group *group = g->group;
+    list_init(&granted);
+    pthread_mutex_lock(&group->lock);
+    assert(g->running == 0 && list_empty(&g->waiting));
+    list_unlink(&g->link);
+    bool was_last = --group->ngates == 0;
+    if (group->ngates == 1)
+        group->most = UINT_MAX;
+    grant_all_locked(group, &granted, clock_us());
+    pthread_mutex_unlock(&group->lock);
+    deliver(&granted);
+    if (was_last) {
+        pthread_mutex_destroy(&group->lock);
+        mem_free(&group);
+    }
+    mem_free(gate);
+}
+
 /* --- entering and leaving ---------------------------------------------------------------------------------------- */
 
 static void prepare(struct gate_ticket *ticket, struct gate *gate, struct loop *loop, gate_granted_fn on_granted,
@@ -170,7 +232,7 @@ enum gate_verdict gate_enter(struct gate *gate, struct gate_ticket *ticket, stru
     enum gate_verdict verdict;
     assert(ticket->state == GATE_STATE_OUT);
     prepare(ticket, gate, loop, on_granted, now_us);
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     if (has_free_slot(gate)) {
         assert(list_empty(&gate->waiting));
         take_slot_locked(gate, now_us);
@@ -187,7 +249,7 @@ enum gate_verdict gate_enter(struct gate *gate, struct gate_ticket *ticket, stru
         gate->full++;
         verdict = GATE_FULL;
     }
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
     return verdict;
 }
 
@@ -196,7 +258,7 @@ bool gate_cancel(struct gate *gate, struct gate_ticket *ticket, int64_t now_us, 
     struct list granted;
     list_init(&granted);
     assert(ticket->gate == gate);
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     bool was_waiting = ticket->state == GATE_STATE_WAITING;
     assert(was_waiting || (ticket->state == GATE_STATE_GRANTED && !ticket->cancelled));
     gate->cancelled++;
@@ -209,7 +271,7 @@ bool gate_cancel(struct gate *gate, struct gate_ticket *ticket, int64_t now_us, 
         ticket->on_granted = on_cancelled;
         give_slot_back_locked(gate, &granted, now_us);
     }
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
     deliver(&granted);
     return was_waiting;
 }
@@ -220,9 +282,9 @@ void gate_release(struct gate *gate, struct gate_ticket *ticket, int64_t now_us)
     list_init(&granted);
     assert(ticket->gate == gate && ticket->state == GATE_STATE_RUNNING);
     ticket->state = GATE_STATE_OUT;
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     give_slot_back_locked(gate, &granted, now_us);
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
     deliver(&granted);
 }
 
@@ -232,31 +294,31 @@ void gate_resize(struct gate *gate, unsigned limit, int64_t now_us)
 {
     struct list granted;
     list_init(&granted);
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     gate->limit = limit;
     grant_locked(gate, &granted, now_us);
     watch_drain_locked(gate, now_us);
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
     deliver(&granted);
 }
 
 void gate_set_queue(struct gate *gate, unsigned queue)
 {
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     gate->queue = queue;
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
 }
 
 /* The time since the last release is a lower bound of the interval, and all that is known of a backend that has
  * released nothing yet or hangs now. */
 unsigned gate_retry_after_s(struct gate *gate, int64_t now_us)
 {
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     int64_t calls = (int64_t)gate->nwaiting + 1;
     int64_t interval = gate->interval_us;
     if (gate->measured_from_us != 0 && measured_us(gate, now_us) > interval)
         interval = measured_us(gate, now_us);
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
     if (interval > RETRY_AFTER_MAX_S * SECOND_US)
         return RETRY_AFTER_MAX_S;
     int64_t seconds = (calls * interval + SECOND_US - 1) / SECOND_US;
@@ -276,7 +338,7 @@ static int64_t oldest_waiting_locked(const struct gate *gate, int64_t now_us)
 
 struct gate_stats gate_stats(struct gate *gate, int64_t now_us)
 {
-    pthread_mutex_lock(&gate->lock);
+    pthread_mutex_lock(&gate->group->lock);
     struct gate_stats stats = {.limit = gate->limit,
                                .running = gate->running,
                                .waiting = gate->nwaiting,
@@ -287,6 +349,6 @@ struct gate_stats gate_stats(struct gate *gate, int64_t now_us)
                                .full = gate->full,
                                .cancelled = gate->cancelled,
                                .released = gate->released};
-    pthread_mutex_unlock(&gate->lock);
+    pthread_mutex_unlock(&gate->group->lock);
     return stats;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * gate: a backend's admission: `limit` calls execute at once, past it at most `queue` wait, first come first served,
- * whatever loop thread they came in on. One mutex a gate; no callback runs under it. It knows neither HTTP nor
+ * whatever loop thread they came in on. One mutex a gate (or a group of them); no callback runs under it. It knows neither HTTP nor
  * executors: it counts tickets. Time limits are the caller's: arm a deadline on the ticket's loop and call gate_cancel
  * when it fires. Entering, leaving and cancelling are O(1).
  *
- * Invariants: running <= limit unless the limit was lowered; a ticket waits only while running >= limit; waiting is the
+ * Invariants: running <= limit unless the limit was lowered; a ticket waits only while running >= limit, of its gate or of
+ * all that stand beside each other; waiting is the
  * length of the list; running is entered - released.
  */
 #ifndef BULKHEAD_GATE_GATE_H
@@ -53,6 +54,10 @@ struct gate_stats {
 
 /* limit may be 0: everybody waits until gate_resize */
 struct gate *gate_create(unsigned limit, unsigned queue);
+/* A gate whose calls and those of `elder` together are at most `most`, as long as both are there: of a backend's next conf.
+ * Calls that wait for that bound are admitted at the elder first. Any number may come to stand beside each other; the
+ * greatest `most` counts. */
+struct gate *gate_create_beside(struct gate *elder, unsigned limit, unsigned queue, unsigned most);
 /* nobody may be inside or waiting */
 void gate_free(struct gate **gate);
 

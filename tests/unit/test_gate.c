@@ -460,6 +460,60 @@ static void test_clocks_of_two_loops_may_differ(void **state)
     gate_free(&gate);
 }
 
+static void test_gates_beside_each_other_share_a_bound(void **state)
+{
+    struct fake_loop l;
+    struct fake_call calls[6];
+    struct gate *old = gate_create(2, 10), *new = gate_create_beside(old, 3, 10, 3);
+    loop_init(&l);
+    assert_int_equal(enter(old, &calls[0], 'a', &l), GATE_ENTERED);
+    assert_int_equal(enter(old, &calls[1], 'b', &l), GATE_ENTERED);
+    assert_int_equal(enter(new, &calls[2], 'c', &l), GATE_ENTERED);
+    assert_int_equal(enter(new, &calls[3], 'd', &l), GATE_WAIT);
+    assert_int_equal(enter(old, &calls[4], 'e', &l), GATE_WAIT);
+    release(new, &calls[2]);
+    turn(&l);
+    assert_string_equal(events, "d"); /* the old one is at its own limit */
+    release(old, &calls[0]);
+    turn(&l);
+    assert_string_equal(events, "de"); /* a place in both: the old one first */
+    release(old, &calls[1]);
+    release(old, &calls[4]);
+    assert_counts(old, 0, 0);
+    assert_int_equal(enter(new, &calls[0], 'f', &l), GATE_ENTERED);
+    assert_int_equal(enter(new, &calls[1], 'g', &l), GATE_ENTERED);
+    assert_int_equal(enter(old, &calls[2], 'h', &l), GATE_WAIT);
+    assert_int_equal(enter(new, &calls[4], 'i', &l), GATE_WAIT);
+    assert_true(gate_cancel(old, &calls[2].ticket, now, on_cancelled));
+    release(new, &calls[0]);
+    turn(&l);
+    assert_string_equal(events, "dei");
+    release(new, &calls[1]);
+    release(new, &calls[3]);
+    release(new, &calls[4]);
+    gate_free(&old);
+    gate_free(&new);
+}
+
+static void test_the_bound_goes_with_the_gate_beside(void **state)
+{
+    struct fake_loop l;
+    struct fake_call calls[3];
+    struct gate *old = gate_create(1, 10), *new = gate_create_beside(old, 2, 10, 1);
+    loop_init(&l);
+    enter(new, &calls[0], 'a', &l);
+    assert_int_equal(enter(new, &calls[1], 'b', &l), GATE_WAIT);
+    gate_free(&old);
+    turn(&l);
+    assert_string_equal(events, "b");
+    assert_int_equal(enter(new, &calls[2], 'c', &l), GATE_WAIT);
+    release(new, &calls[0]);
+    release(new, &calls[1]);
+    turn(&l);
+    release(new, &calls[2]);
+    gate_free(&new);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +534,8 @@ int main(void)
         cmocka_unit_test_setup(test_retry_after_does_not_count_idle_time, reset),
         cmocka_unit_test_setup(test_retry_after_before_any_release, reset),
         cmocka_unit_test_setup(test_clocks_of_two_loops_may_differ, reset),
+        cmocka_unit_test_setup(test_gates_beside_each_other_share_a_bound, reset),
+        cmocka_unit_test_setup(test_the_bound_goes_with_the_gate_beside, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
