@@ -89,6 +89,12 @@ struct conf_backend {
         idle_timeout;   /* towards proxy upstreams and workers; first_byte: -1 none */
     int64_t keep_alive; /* idle time after which a kept upstream connection is not used again */
     enum conf_on_abandon on_abandon;
+    /* when a process is replaced; 0 and -1: never for that reason */
+    int64_t max_requests;                    /* calls, give or take a tenth */
+    int64_t max_lifetime;                    /* give or take a tenth */
+    int64_t memory_limit, memory_limit_hard; /* bytes of resident memory of its process group */
+    unsigned max_surge;                      /* processes beyond `workers` while others are replaced; default 1 */
+    const char *ready_path;                  /* GET of it must be answered 2xx; NULL: to accept is enough */
     unsigned bridges;      /* bridged WebSockets and tunnels at once, on one worker or proxied server; default 1000 */
     int nice;              /* default by measurement */
     const char *directory; /* working directory of the child */

@@ -162,6 +162,15 @@ static void check_warn_after(const struct check *c, const struct conf_backend *b
         problems_warning(c->problems, warn_after, "never happens: the timeout comes first; make it less than timeout");
 }
 
+/* The hard limit is the one that is left. */
+static void check_memory_limits(const struct check *c, const struct conf_backend *backend, const struct node *node)
+{
+    struct node *soft = conf_check_good(node, "memory_limit");
+    if (soft != NULL && backend->memory_limit_hard >= 0 && backend->memory_limit >= backend->memory_limit_hard)
+        problems_warning(c->problems, soft,
+                         "never happens: memory_limit_hard comes first; make it less than memory_limit_hard");
+}
+
 static void check_backends_used(const struct check *c)
 {
     const struct conf *conf = c->conf;
@@ -185,6 +194,8 @@ void conf_check_unused(const struct check *c)
         check_websocket(c, &c->conf->routes[i], node);
     }
     node = conf_check_first(c, "backends");
-    for (size_t i = 0; i < c->conf->nbackends && node != NULL; i++, node = node->next)
+    for (size_t i = 0; i < c->conf->nbackends && node != NULL; i++, node = node->next) {
         check_warn_after(c, &c->conf->backends[i], node);
+        check_memory_limits(c, &c->conf->backends[i], node);
+    }
 }

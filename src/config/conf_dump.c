@@ -100,6 +100,8 @@ static json_t *dump_size(const struct item *item)
     char out[UNITS_TEXT];
     int64_t bytes = *(const int64_t *)place(item);
     json_t *word;
+    if (bytes < 0 && (item->key->flags & KEY_NONE_OK) != 0)
+        return json_string("none");
     return dump_no_number(bytes, &word) ? word : json_string(units_format_size(bytes, out));
 }
 

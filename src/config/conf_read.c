@@ -142,18 +142,24 @@ static void check_range(const struct item *item, int64_t value,
                        format(key->max, high), describe(item));
 }
 
-static void read_duration(const struct item *item)
+/* true: it is "none", where that is allowed, and has been stored */
+static bool read_none(const struct item *item)
 {
     static const int64_t none = -1;
+    const struct node *node = item->node;
+    bool is_none =
+        (item->key->flags & KEY_NONE_OK) != 0 && node->kind == NODE_STRING && strcmp(node->string, "none") == 0;
+    if (is_none)
+        memcpy(place(item), &none, sizeof(none));
+    return is_none;
+}
+
+static void read_duration(const struct item *item)
+{
     int64_t us = 0;
     const struct node *node = item->node;
-    if (read_unlimited(item))
+    if (read_unlimited(item) || read_none(item))
         return;
-    bool none_ok = (item->key->flags & KEY_NONE_OK) != 0;
-    if (none_ok && node->kind == NODE_STRING && strcmp(node->string, "none") == 0) {
-        memcpy(place(item), &none, sizeof(none));
-        return;
-    }
     const char *wrong = units_parse_duration(node->kind == NODE_STRING ? node->string : "", &us);
     if (wrong == NULL)
         check_range(item, us, units_format_duration);
@@ -169,7 +175,7 @@ static void read_size(const struct item *item)
 {
     int64_t bytes = item->node->integer;
     const char *wrong = NULL;
-    if (read_unlimited(item))
+    if (read_unlimited(item) || read_none(item))
         return;
     if (item->node->kind != NODE_INTEGER)
         wrong = units_parse_size(item->node->kind == NODE_STRING ? item->node->string : "", &bytes);

@@ -95,6 +95,16 @@ const char *grammar_path(struct region *region, char *text)
     return NULL;
 }
 
+const char *grammar_target(struct region *region, char *text)
+{
+    if (text[0] != '/')
+        return "must begin with '/'";
+    for (const char *at = text; *at != '\0'; at++)
+        if (!isgraph((unsigned char)*at) || *at == '#')
+            return "cannot hold spaces, '#', control characters or what is not ASCII; write them percent-encoded";
+    return NULL;
+}
+
 const char *grammar_regex(struct region *region, char *text)
 {
     int code;

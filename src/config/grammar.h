@@ -15,6 +15,7 @@ const char *grammar_backend_name(struct region *region, char *text);
 const char *grammar_host(struct region *region, char *text);            /* → lower case */
 const char *grammar_method(struct region *region, char *text);          /* → upper case */
 const char *grammar_path(struct region *region, char *text);            /* begins with '/' */
+const char *grammar_target(struct region *region, char *text);          /* of a request, with its query */
 const char *grammar_regex(struct region *region, char *text);           /* compiles */
 const char *grammar_field_name(struct region *region, char *text);      /* a token */
 const char *grammar_token(struct region *region, char *text);           /* a token, of a subprotocol */

@@ -311,6 +311,29 @@ static const struct key backend_keys[] = {
      .fits = KEYS_WORKERS, .reload = KEY_RESTART_BACKEND,
      .help = "What becomes of a running call whose client has left: it finishes, or its worker is killed and replaced. "
              "Its slot is free when the work has ended, not before."},
+    {"max_requests", KEY_COUNT, AT(conf_backend, max_requests), BETWEEN(0, 1000000000), .fallback = "0", .fits = CHILD,
+     .reload = KEY_RESTART_BACKEND,
+     .help = "Calls after which a process is replaced, give or take a tenth, so that not all go at once; 0: never. It "
+             "is replaced politely: another is started and ready first, then it gets no new calls, and it is stopped "
+             "when those that it has have ended."},
+    {"max_lifetime", KEY_DURATION, AT(conf_backend, max_lifetime), BETWEEN(UNITS_S, 366 * UNITS_D),
+     .flags = KEY_NONE_OK, .fallback = "\"none\"", .fits = CHILD, .reload = KEY_RESTART_BACKEND,
+     .help = "Age at which a process is replaced politely, give or take a tenth."},
+    {"memory_limit", KEY_SIZE, AT(conf_backend, memory_limit), BETWEEN(UNITS_MIB, 1024 * UNITS_GIB),
+     .flags = KEY_NONE_OK, .fallback = "\"none\"", .fits = CHILD, .reload = KEY_RESTART_BACKEND,
+     .help = "Resident memory of a process and of what it has started, looked at every second, above which it is "
+             "replaced politely. Pages that processes share count for each of them."},
+    {"memory_limit_hard", KEY_SIZE, AT(conf_backend, memory_limit_hard), BETWEEN(UNITS_MIB, 1024 * UNITS_GIB),
+     .flags = KEY_NONE_OK, .fallback = "\"none\"", .fits = CHILD, .reload = KEY_RESTART_BACKEND,
+     .help = "The same, above which it is killed at once: calls that run on it are answered with 502 worker-lost."},
+    {"max_surge", KEY_UNSIGNED, AT(conf_backend, max_surge), BETWEEN(1, 1024), .fallback = "1", .fits = CHILD,
+     .reload = KEY_RESTART_BACKEND,
+     .help = "How many processes there may be beyond workers while others are being replaced. They serve no more calls "
+             "at once than before."},
+    {"ready_path", KEY_STRING, AT(conf_backend, ready_path), .example = "\"/healthz\"",
+     .fits = KEYS_WORKERS | KEYS_HTTP, .grammar = grammar_target, .reload = KEY_RESTART_BACKEND,
+     .help = "A new worker is ready when it answers GET of this path with 2xx; without it, when it accepts a "
+             "connection."},
     {"bridges", KEY_UNSIGNED, AT(conf_backend, bridges), BETWEEN(1, 100000), .fallback = "1000", .fits = KEYS_HTTP,
      .reload = KEY_RESTART_BACKEND,
      .help = "Bridged WebSockets and tunnels (see websocket of a route) at once on one worker or proxied server. They "

@@ -45,7 +45,7 @@ enum key_reload { KEY_LIVE, KEY_RESTART_LISTENER, KEY_RESTART_BACKEND, KEY_RESTA
 
 #define KEY_REQUIRED     0x01u /* must be there */
 #define KEY_ONE_OK       0x02u /* lists: a single member may stand for a list of one */
-#define KEY_NONE_OK      0x04u /* durations: "none" is -1 */
+#define KEY_NONE_OK      0x04u /* durations, sizes: "none" is -1 */
 #define KEY_EMPTY_OK     0x08u /* strings, lists: may be empty */
 #define KEY_BARE_OK      0x10u /* files: a name without '/' is left alone, it is looked up where such names are kept */
 #define KEY_UNLIMITED_OK 0x20u /* counts, durations, sizes: "unlimited" is CONF_UNLIMITED */

@@ -71,9 +71,10 @@ static json_t *schema_duration(const struct key *key)
 
 static json_t *schema_size(const struct key *key)
 {
-    return or_variable(any_of(packed(json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)key->min,
-                                               "maximum", (json_int_t)key->max)),
-                              pattern("^[0-9]+(B|KiB|MiB|GiB)$")));
+    return or_variable(any_of(
+        packed(json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)key->min, "maximum",
+                         (json_int_t)key->max)),
+        pattern((key->flags & KEY_NONE_OK) != 0 ? "^([0-9]+(B|KiB|MiB|GiB)|none)$" : "^[0-9]+(B|KiB|MiB|GiB)$")));
 }
 
 static json_t *schema_mode(const struct key *key)

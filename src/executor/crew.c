@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/jitter.h"
 #include "base/mem.h"
 #include "diag/log.h"
 #include "executor/crew_private.h"
@@ -69,10 +70,15 @@ struct seat *crew_take_locked(struct crew *c, const struct crew_worker *avoid)
     return s;
 }
 
+bool crew_is_leaving(const struct crew_worker *w)
+{
+    return w->killed || w->recalled;
+}
+
 void crew_vacate_locked(struct crew *c, struct seat *s)
 {
     assert(s->call == NULL && !s->worker->lost);
-    if (s->worker->killed) {
+    if (crew_is_leaving(s->worker)) {
         s->state = SEAT_WITHDRAWN;
         count_locked(c, s, false);
         return;
@@ -163,6 +169,7 @@ static struct crew_worker *worker_create(struct crew *c, unsigned slot, uint32_t
     w->generation = generation;
     w->pid = pid;
     w->nseats = w->holds = seats;
+    w->most_calls = (uint64_t)jitter((int64_t)c->options.max_calls, (uint64_t)pid << 32 | generation);
     for (unsigned i = 0; i < seats; i++)
         seat_init(&w->seats[i], w);
     return w;
@@ -296,7 +303,7 @@ void crew_lost(struct executor *ex, unsigned slot, uint32_t generation, const ch
 
 static bool has_room_locked(const struct crew_worker *w, unsigned limit)
 {
-    return !w->lost && !w->killed && w->target.address != NULL && w->berths < limit;
+    return !w->lost && !crew_is_leaving(w) && w->target.address != NULL && w->berths < limit;
 }
 
 static struct crew_worker *emptiest_locked(struct crew *c, unsigned limit)
@@ -341,6 +348,50 @@ static void crew_unberth(struct executor_berth *berth)
     crew_release(w);
 }
 
+/* ---- recall ------------------------------------------------------------------------------------------------------ */
+
+static bool all_withdrawn_locked(const struct crew_worker *w)
+{
+    for (unsigned i = 0; i < w->nseats; i++)
+        if (w->seats[i].state != SEAT_WITHDRAWN)
+            return false;
+    return true;
+}
+
+void crew_withdrawn(struct crew *c, unsigned slot, uint32_t generation)
+{
+    crew_announce(c);
+    pthread_mutex_lock(&c->lock);
+    struct crew_worker *w = find_locked(c, slot, generation);
+    if (w == NULL || !w->recalled || w->killed || !all_withdrawn_locked(w)) {
+        pthread_mutex_unlock(&c->lock);
+        return;
+    }
+    uint64_t calls = w->calls;
+    c->holds++;        /* the worker may have been the last to hold it */
+    worker_lose(c, w); /* unlocks */
+    if (c->super.return_worker != NULL)
+        c->super.return_worker(&c->super, slot, generation, calls, c->super.lease_arg);
+    crew_unhold(c);
+}
+
+/* Its seats leave the count at once, the busy ones too: who was granted in its place has them. */
+void crew_recall(struct executor *ex, unsigned slot, uint32_t generation)
+{
+    struct crew *c = crew_of(ex);
+    pthread_mutex_lock(&c->lock);
+    struct crew_worker *w = find_locked(c, slot, generation);
+    if (w != NULL) {
+        w->recalled = true;
+        crew_withdraw_locked(c, w);
+        for (unsigned i = 0; i < w->nseats; i++)
+            count_locked(c, &w->seats[i], false);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (w != NULL)
+        crew_withdrawn(c, slot, generation);
+}
+
 /* ---- status ----------------------------------------------------------------------------------------------------- */
 
 static void describe_locked(const struct crew_worker *w, int64_t now_us, struct executor_row *row)
@@ -357,7 +408,7 @@ static void describe_locked(const struct crew_worker *w, int64_t now_us, struct 
     row->busy = w->busy;
     row->berths = w->berths;
     row->calls = w->calls;
-    row->state = stuck ? "stuck" : w->lost ? "down" : oldest != NULL ? "busy" : "idle";
+    row->state = stuck ? "stuck" : w->lost ? "down" : w->recalled ? "leaving" : oldest != NULL ? "busy" : "idle";
     if (oldest != NULL) {
         memcpy(row->request, oldest->request, sizeof(row->request));
         row->age_us = now_us - oldest->started_us;

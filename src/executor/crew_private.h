@@ -24,16 +24,16 @@
 #define SEAT_REQUEST_MAX 160
 
 enum seat_state {
-    SEAT_FRESH,     /* idle, without connection; on crew->fresh */
-    SEAT_KEPT,      /* idle, with a connection; on crew->kept */
-    SEAT_PASSING,   /* promised to a waiter, whose task is on its way to its loop */
-    SEAT_RUNNING,   /* its hop runs the call: waits for the hop's on_end */
-    SEAT_STUCK,     /* the call's time is over. threads: waits for the hop's on_end; workers: for crew_lost */
-    SEAT_ENDING,    /* the work has ended; its deadline tells so in the next turn of the loop */
-    SEAT_RESTING,   /* no call; its connection broke just now: its deadline makes it idle again */
-    SEAT_WITHDRAWN, /* no call; its worker is being killed: waits for crew_lost */
-    SEAT_CLOSING,   /* no call; its worker is lost: its connection is being closed on its loop */
-    SEAT_GONE,      /* its worker is lost; holds nothing */
+    SEAT_FRESH,   /* idle, without connection; on crew->fresh */
+    SEAT_KEPT,    /* idle, with a connection; on crew->kept */
+    SEAT_PASSING, /* promised to a waiter, whose task is on its way to its loop */
+    SEAT_RUNNING, /* its hop runs the call: waits for the hop's on_end */
+    SEAT_STUCK,   /* the call's time is over. threads: waits for the hop's on_end; workers: for crew_lost */
+    SEAT_ENDING,  /* the work has ended; its deadline tells so in the next turn of the loop */
+    SEAT_RESTING, /* no call; its connection broke just now: its deadline makes it idle again */
+    SEAT_WITHDRAWN, /* no call; its worker is being killed, or was recalled: waits for crew_lost, or for the other seats */
+    SEAT_CLOSING, /* no call; its worker is lost: its connection is being closed on its loop */
+    SEAT_GONE,    /* its worker is lost; holds nothing */
     SEAT_STATE_COUNT
 };
 
@@ -65,10 +65,11 @@ struct crew_worker {
     unsigned slot;
     uint32_t generation;
     pid_t pid;
-    bool lost;   /* crew_lost was called */
-    bool killed; /* kill_worker was called */
+    bool lost;     /* crew_lost was called */
+    bool killed;   /* kill_worker was called */
+    bool recalled; /* crew_recall was called */
     unsigned busy, berths, holds;
-    uint64_t calls;
+    uint64_t calls, most_calls /* 0: any number */;
     struct sockaddr_un address;
     struct hop_target target;
     unsigned nseats;
@@ -104,7 +105,7 @@ struct crew {
 
 /* An idle seat, off its list, or NULL; rather not one of `avoid` (or NULL). */
 struct seat *crew_take_locked(struct crew *crew, const struct crew_worker *avoid);
-/* The seat has no call any more: to the next waiter, or idle; withdrawn when its worker is being killed. */
+/* The seat has no call any more: to the next waiter, or idle; withdrawn when its worker is leaving. */
 void crew_vacate_locked(struct crew *crew, struct seat *seat);
 /* Puts the call on the line. */
 void crew_line_up_locked(struct crew *crew, struct waiter *waiter, bool first);
@@ -112,6 +113,11 @@ void crew_line_up_locked(struct crew *crew, struct waiter *waiter, bool first);
 void crew_withdraw_locked(struct crew *crew, struct crew_worker *worker);
 /* Tells the front how many slots there are, if that has changed. */
 void crew_announce(struct crew *crew);
+/* No new call for it: it is being killed, or was recalled. */
+bool crew_is_leaving(const struct crew_worker *worker);
+/* A seat of a leaving worker was withdrawn: announces that, and gives the worker back if it was recalled and this was the
+ * last of its seats. The worker may be gone already. */
+void crew_withdrawn(struct crew *crew, unsigned slot, uint32_t generation);
 /* A seat's connection is closed and its worker lost: it is GONE. May free worker and crew. */
 void crew_retire(struct seat *seat);
 /* A posted task has run. May free worker and crew. */

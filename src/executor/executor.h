@@ -27,7 +27,7 @@ struct executor_row {
     unsigned slot; /* worker index */
     pid_t pid;     /* 0: none */
     uint32_t generation;
-    const char *state;       /* "idle" "busy" "stuck" "down" "connecting" */
+    const char *state;       /* "idle" "busy" "stuck" "leaving" "down" "connecting" */
     unsigned busy;           /* calls in flight on this worker */
     unsigned berths;         /* connections bridged to it */
     uint64_t calls;          /* served so far */
@@ -75,9 +75,13 @@ struct executor {
      * on_done of calls whose slot is gone. */
     void (*on_slots)(struct executor *ex, unsigned slots, void *arg);
     void *on_slots_arg;
-    /* Set by the front for leased classes: ask the supervisor to kill and replace this worker (any thread). */
+    /* Set by the front for leased classes: what the supervisor is to hear of a worker (any thread). Kill and replace it: */
     void (*kill_worker)(struct executor *ex, unsigned slot, uint32_t generation, const char *why, void *arg);
-    void *kill_worker_arg;
+    /* it was recalled, and no call runs on it any more; it will not be used again: */
+    void (*return_worker)(struct executor *ex, unsigned slot, uint32_t generation, uint64_t calls, void *arg);
+    /* it has served as many calls as it is to; it goes on until it is recalled: */
+    void (*spent_worker)(struct executor *ex, unsigned slot, uint32_t generation, uint64_t calls, void *arg);
+    void *lease_arg;
 };
 
 #endif

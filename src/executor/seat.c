@@ -141,13 +141,17 @@ static void leave(struct seat *s, bool broken)
     if (deadline_armed(&s->deadline))
         heap_disarm(&s->loop->deadlines, &s->deadline);
     pthread_mutex_lock(&c->lock);
-    bool lost = s->worker->lost, killed = s->worker->killed;
+    struct crew_worker *w = s->worker;
+    bool lost = w->lost, leaving = crew_is_leaving(w);
+    unsigned slot = w->slot;
+    uint32_t generation = w->generation;
     s->call = NULL;
-    s->worker->busy--;
-    s->worker->calls++;
+    w->busy--;
+    uint64_t calls = ++w->calls;
+    bool spent = calls == w->most_calls && !lost && !leaving;
     if (lost)
         s->state = SEAT_CLOSING;
-    else if (broken && !killed)
+    else if (broken && !leaving)
         s->state = SEAT_RESTING;
     else
         crew_vacate_locked(c, s);
@@ -155,11 +159,13 @@ static void leave(struct seat *s, bool broken)
     if (lost) {
         hop_close(&s->hop);
         crew_retire(s);
-    } else if (killed) {
-        crew_announce(c);
+    } else if (leaving) {
+        crew_withdrawn(c, slot, generation);
     } else if (broken) {
         arm(s, REST_US);
     }
+    if (spent && c->super.spent_worker != NULL)
+        c->super.spent_worker(&c->super, slot, generation, calls, c->super.lease_arg);
 }
 
 static void tell(struct seat *s, enum reason reason, const char *detail)
@@ -291,7 +297,7 @@ static void give_up(struct seat *s, const char *why)
     } else if (ask) {
         crew_announce(c);
         if (c->super.kill_worker != NULL)
-            c->super.kill_worker(&c->super, slot, generation, why, c->super.kill_worker_arg);
+            c->super.kill_worker(&c->super, slot, generation, why, c->super.lease_arg);
     }
 }
 
@@ -368,7 +374,7 @@ static void rise(struct seat *s)
         arm(s, REST_US);
         return;
     }
-    bool lost = w->lost, killed = w->killed;
+    bool lost = w->lost, leaving = crew_is_leaving(w);
     w->holds++;
     if (lost)
         s->state = SEAT_CLOSING;
@@ -377,8 +383,8 @@ static void rise(struct seat *s)
     pthread_mutex_unlock(&c->lock);
     if (lost)
         crew_retire(s);
-    else if (killed)
-        crew_announce(c);
+    else if (leaving)
+        crew_withdrawn(c, w->slot, w->generation);
     crew_release(w);
 }
 
@@ -449,10 +455,12 @@ void seat_passed(struct loop_task *task)
     struct crew *c = w->crew;
     struct seat *promised = w->seat, *taken = NULL;
     pthread_mutex_lock(&c->lock);
-    bool lost = promised->worker->lost, killed = promised->worker->killed;
+    bool lost = promised->worker->lost, leaving = crew_is_leaving(promised->worker);
+    unsigned slot = promised->worker->slot;
+    uint32_t generation = promised->worker->generation;
     if (lost)
         promised->state = SEAT_CLOSING;
-    else if (w->abandoned || killed)
+    else if (w->abandoned || leaving)
         crew_vacate_locked(c, promised);
     else
         occupy_locked(taken = promised, w->call);
@@ -462,8 +470,8 @@ void seat_passed(struct loop_task *task)
     if (lost) {
         hop_close(&promised->hop);
         crew_retire(promised);
-    } else if (killed) {
-        crew_announce(c);
+    } else if (leaving) {
+        crew_withdrawn(c, slot, generation);
     }
     if (taken != NULL) {
         struct call *call = w->call;

@@ -29,11 +29,12 @@
 #include "gate/gate.h"
 #include "handler/host.h"
 #include "handler/module.h"
+#include "wire/control.h"
 
 /* the supervisor numbers slots from 0; this only bounds what a wrong message can make us allocate */
 #define SLOTS_MAX 4096
 
-void (*generation_kill_worker)(unsigned backend, unsigned slot, uint32_t worker_generation, const char *why);
+void (*generation_tell)(const struct wire_control *m);
 
 struct builder {
     struct generation *generation;
@@ -44,17 +45,41 @@ struct builder {
 
 /* ---- backends --------------------------------------------------------------------------------------------------- */
 
+/* While a worker is being replaced there may be one more than the conf says; the limit is the conf's all the same. */
 static void on_slots(struct executor *ex, unsigned slots, void *arg)
 {
     struct backend *b = arg;
-    gate_resize(b->gate, slots, clock_us());
+    gate_resize(b->gate, slots < b->conf->limit ? slots : b->conf->limit, clock_us());
+}
+
+static void tell(const struct backend *b, struct wire_control m)
+{
+    m.backend = b->index;
+    if (generation_tell != NULL)
+        generation_tell(&m);
 }
 
 static void on_kill_worker(struct executor *ex, unsigned slot, uint32_t worker_generation, const char *why, void *arg)
 {
-    struct backend *b = arg;
-    if (generation_kill_worker != NULL)
-        generation_kill_worker(b->index, slot, worker_generation, why);
+    tell(arg,
+         (struct wire_control){.type = WIRE_KILL, .slot = slot, .generation = worker_generation, .text = str_of(why)});
+}
+
+static uint32_t narrow(uint64_t calls)
+{
+    return calls < UINT32_MAX ? (uint32_t)calls : UINT32_MAX;
+}
+
+static void on_return_worker(struct executor *ex, unsigned slot, uint32_t worker_generation, uint64_t calls, void *arg)
+{
+    tell(arg, (struct wire_control){
+                  .type = WIRE_RETURN, .slot = slot, .generation = worker_generation, .count = narrow(calls)});
+}
+
+static void on_spent_worker(struct executor *ex, unsigned slot, uint32_t worker_generation, uint64_t calls, void *arg)
+{
+    tell(arg, (struct wire_control){
+                  .type = WIRE_SPENT, .slot = slot, .generation = worker_generation, .count = narrow(calls)});
 }
 
 /* One end of a fresh pair goes to an idle thread of the host, the other to the crew. Any thread. */
@@ -106,6 +131,7 @@ static struct executor *create_crew(const struct builder *builder, const struct 
         .response_head_max = (size_t)limits->response_head_bytes,
         .response_fields_max = (size_t)limits->response_header_fields,
         .response_interim_max = (size_t)limits->response_interim,
+        .max_calls = (uint64_t)c->max_requests,
         .kill_on_abandon = c->on_abandon == CONF_ON_ABANDON_KILL,
     };
     return crew_create(&o);
@@ -175,7 +201,9 @@ static bool create_executor(struct builder *builder, struct backend *b)
     b->executor->on_slots = on_slots;
     b->executor->on_slots_arg = b;
     b->executor->kill_worker = on_kill_worker;
-    b->executor->kill_worker_arg = b;
+    b->executor->return_worker = on_return_worker;
+    b->executor->spent_worker = on_spent_worker;
+    b->executor->lease_arg = b;
     return b->conf->run != CONF_RUN_THREADS || !b->conf->in_front || start_host_in_front(builder, b);
 }
 
@@ -289,6 +317,13 @@ void generation_grant(struct generation *g, unsigned backend, unsigned slot, uin
     struct backend *b = leased_backend(g, backend, "a worker was granted");
     if (b != NULL)
         crew_grant(b->executor, slot, worker_generation, pid, concurrency, path);
+}
+
+void generation_recall(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation)
+{
+    struct backend *b = leased_backend(g, backend, "a worker was recalled");
+    if (b != NULL)
+        crew_recall(b->executor, slot, worker_generation);
 }
 
 void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, const char *why)

@@ -24,6 +24,7 @@ struct host;
 struct module;
 struct route;
 struct router;
+struct wire_control;
 
 /* What the supervisor says about one of its processes; for the status page. */
 struct backend_worker {
@@ -65,12 +66,13 @@ void generation_unref(struct generation *g);
 /* Supervisor's messages about workers; main thread */
 void generation_grant(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
                       unsigned concurrency, const char *path);
+void generation_recall(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation);
 void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation,
                      const char *why);
 void generation_worker(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
                        const char *state, unsigned restarts);
 void generation_down(struct generation *g, unsigned backend, bool down, const char *why);
-/* Set once at start by the supervisor link: how a worker is asked to be killed (any thread). */
-extern void (*generation_kill_worker)(unsigned backend, unsigned slot, uint32_t worker_generation, const char *why);
+/* Set once at start by the supervisor link: how the supervisor is told of a worker (any thread). */
+extern void (*generation_tell)(const struct wire_control *m);
 
 #endif

@@ -110,12 +110,9 @@ void link_send(const struct wire_control *control, int fd)
     pthread_mutex_unlock(&wire.lock);
 }
 
-static void kill_worker(unsigned backend, unsigned slot, uint32_t worker_generation, const char *why)
+static void tell(const struct wire_control *m)
 {
-    link_send(
-        &(struct wire_control){
-            .type = WIRE_KILL, .backend = backend, .slot = slot, .generation = worker_generation, .text = str_of(why)},
-        -1);
+    link_send(m, -1);
 }
 
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
@@ -228,6 +225,9 @@ static void obey_about_worker(struct generation *g, const struct wire_control *c
     case WIRE_GRANT:
         generation_grant(g, c->backend, c->slot, c->generation, c->pid, c->count, text);
         break;
+    case WIRE_RECALL:
+        generation_recall(g, c->backend, c->slot, c->generation);
+        break;
     case WIRE_LOST:
         generation_lost(g, c->backend, c->slot, c->generation, text);
         break;
@@ -245,6 +245,7 @@ static void obey(struct link_message *m, struct generation *g, const struct link
     const struct wire_control *c = &m->control;
     switch (c->type) {
     case WIRE_GRANT:
+    case WIRE_RECALL:
     case WIRE_LOST:
     case WIRE_WORKER:
     case WIRE_DOWN:
@@ -255,6 +256,10 @@ static void obey(struct link_message *m, struct generation *g, const struct link
         break;
     case WIRE_DRAIN:
         drain(c->at_us, c->count);
+        break;
+    case WIRE_LOG_LEVEL:
+        if (c->count < LOG_LEVEL_COUNT)
+            log_set_level((enum log_level)c->count);
         break;
     case WIRE_REOPEN:
         reopen(m, logs);
@@ -322,7 +327,7 @@ static void wait_for_news(int64_t now_us)
 void link_run(struct generation *generation, const struct link_logs *logs)
 {
     static struct link_message message;
-    generation_kill_worker = kill_worker;
+    generation_tell = tell;
     watch.beats = mem_zalloc(front_nthreads * sizeof *watch.beats);
     watch.heartbeat_at_us = clock_us() + HEARTBEAT_US;
     for (;;) {

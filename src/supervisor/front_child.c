@@ -181,8 +181,13 @@ static void on_message(struct channel *c, const struct wire_control *m, int *fds
         if (nfds == 1)
             fc->listener->on_status(fc->arg, m->count, fds[0]);
         break;
+    case WIRE_RETURN:
+        fc->listener->on_returned(fc->arg, m->backend, m->slot, m->generation, m->count);
+        break;
+    case WIRE_SPENT:
+        fc->listener->on_spent(fc->arg, m->backend, m->slot, m->generation, m->count);
+        break;
     case WIRE_DRAINED: /* its end follows */
-    case WIRE_RETURN:  /* leases move only when a second front exists, and none does */
         break;
     default:
         snprintf(fc->why, sizeof(fc->why), "it sent '%s', which only the supervisor sends", wire_control_name(m->type));

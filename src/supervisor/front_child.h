@@ -54,6 +54,8 @@ struct front_listener {
     void (*on_off)(void *arg);                      /* no process, and none to follow */
     void (*on_useless)(void *arg, const char *why); /* the first one never got ready: there is nothing to go back to */
     void (*on_kill)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, const char *why);
+    void (*on_returned)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
+    void (*on_spent)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
     void (*on_status)(void *arg, uint32_t number, int fd); /* fd borrowed */
 };
 

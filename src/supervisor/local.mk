@@ -4,6 +4,7 @@ noinst_LIBRARIES += libsupervisor.a
 libsupervisor_a_SOURCES = \
   src/supervisor/activation.h src/supervisor/activation.c \
   src/supervisor/bindings.h src/supervisor/bindings.c \
+  src/supervisor/census.h src/supervisor/census.c \
   src/supervisor/channel.h src/supervisor/channel.c \
   src/supervisor/control_server.h src/supervisor/control_server.c \
   src/supervisor/endpoint.h src/supervisor/endpoint.c \

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * pool: a backend's slots taken together: see pool.h. A slot is granted exactly while it is SLOT_READY, so that grants
- * and losses follow from the changes of state alone.
+ * pool: a backend's slots taken together: see pool.h. A slot is granted exactly while it is SLOT_READY or SLOT_RECALLED,
+ * so that grants and losses follow from the changes of state alone.
+ *
+ * Replacement follows from two rules, looked at in the loop's next turn after anything has changed (`tend`): when fewer
+ * slots are staffed than wanted, a spare one is started; when more are ready than wanted, one that is due is recalled.
+ * What never gets ready therefore keeps the old ones in place, and how many go at once is the number of spare slots.
  */
 #include "config.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +23,9 @@
 #include "supervisor/identity.h"
 #include "supervisor/nursery.h"
 #include "supervisor/pool.h"
+
+/* what a front with much to do may take beyond the time limits of its calls */
+#define PATIENCE_MORE_US 5000000
 
 unsigned pool_count(const struct pool *p, enum slot_state state)
 {
@@ -36,27 +44,46 @@ bool pool_is_idle(const struct pool *p)
     return true;
 }
 
-static bool all_failing(const struct pool *p)
+static unsigned count_staffed(const struct pool *p)
 {
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->nopen; i++)
+        n += slot_is_staffed(&p->slots[i]);
+    return n;
+}
+
+/* No slot is anything but failing, or spare, and as many are failing as are wanted: one that is due serves until it is
+ * recalled, and before the start is through slots are idle without being spare. */
+static bool none_but(const struct pool *p, bool (*is_failing)(const struct slot *s))
+{
+    unsigned failing = 0;
     for (unsigned i = 0; i < p->nopen; i++) {
-        if (!p->slots[i].failing)
+        if (is_failing(&p->slots[i]))
+            failing++;
+        else if (p->slots[i].state != SLOT_IDLE)
             return false;
     }
-    return p->nopen > 0;
+    return failing > 0 && failing >= p->wanted;
+}
+
+static bool is_failing(const struct slot *s)
+{
+    return s->failing;
+}
+
+static bool is_hopeless(const struct slot *s)
+{
+    return s->failing || s->slow_start;
 }
 
 bool pool_is_hopeless(const struct pool *p)
 {
-    for (unsigned i = 0; i < p->nopen; i++) {
-        if (!p->slots[i].failing && !p->slots[i].slow_start)
-            return false;
-    }
-    return p->nopen > 0;
+    return none_but(p, is_hopeless);
 }
 
 static void judge(struct pool *p, const struct slot *s)
 {
-    bool down = all_failing(p);
+    bool down = none_but(p, is_failing);
     if (down == p->down)
         return;
     p->down = down;
@@ -71,20 +98,72 @@ static void judge(struct pool *p, const struct slot *s)
 /* Said once: what a human who has just started bulkhead waits for. */
 static void settle(struct pool *p)
 {
+    unsigned ended = 0;
     if (p->settled)
         return;
     for (unsigned i = 0; i < p->nopen; i++) {
-        if (p->slots[i].state != SLOT_READY && !p->slots[i].failing)
-            return;
+        ended += p->slots[i].state == SLOT_READY || p->slots[i].failing;
     }
+    if (ended < p->wanted)
+        return;
     p->settled = true;
     log_write(LOG_LEVEL_INFO, "supervisor", "backend %s: %u of %u workers ready", p->conf->name,
-              pool_count(p, SLOT_READY), p->nopen);
+              pool_count(p, SLOT_READY), p->wanted);
 }
+
+/* ---- replacement ------------------------------------------------------------------------------------------------ */
+
+static void tend_soon(struct pool *p)
+{
+    if (p->stopping || ev_is_active(&p->tend))
+        return;
+    ev_timer_set(&p->tend, 0., 0.);
+    ev_timer_start(p->nursery->loop, &p->tend);
+}
+
+void pool_on_due(struct pool *p)
+{
+    tend_soon(p);
+}
+
+static struct slot *find_slot(struct pool *p, enum slot_state state, bool due)
+{
+    for (unsigned i = 0; i < p->nopen; i++) {
+        if (p->slots[i].state == state && p->slots[i].due == due)
+            return &p->slots[i];
+    }
+    return NULL;
+}
+
+static void fill_up(struct pool *p)
+{
+    struct slot *spare;
+    while (count_staffed(p) < p->wanted && (spare = find_slot(p, SLOT_IDLE, false)) != NULL)
+        slot_handle(spare, SLOT_START);
+}
+
+static void let_go(struct pool *p)
+{
+    struct slot *due;
+    while (pool_count(p, SLOT_READY) > p->wanted && (due = find_slot(p, SLOT_READY, true)) != NULL)
+        slot_handle(due, SLOT_RECALL);
+}
+
+/* From the loop, so that no slot is moved while another one is. */
+static void on_tend(struct ev_loop *loop, ev_timer *w, int events)
+{
+    struct pool *p = w->data;
+    fill_up(p);
+    let_go(p);
+}
+
+/* ---- what the slots say ----------------------------------------------------------------------------------------- */
 
 void pool_on_slot(struct pool *p, struct slot *s, enum slot_state before)
 {
-    if (before == SLOT_READY && s->state != SLOT_READY)
+    if (s->state == SLOT_RECALLED)
+        p->listener->on_recall(p->arg, s);
+    else if (slot_is_granted(before) && !slot_is_granted(s->state))
         p->listener->on_lost(p->arg, s);
     judge(p, s);
     p->tried = p->tried || s->state == SLOT_READY || pool_is_hopeless(p);
@@ -94,6 +173,7 @@ void pool_on_slot(struct pool *p, struct slot *s, enum slot_state before)
     settle(p);
     if (s->state == SLOT_IDLE && pool_is_idle(p))
         p->listener->on_idle(p->arg, p);
+    tend_soon(p);
 }
 
 static bool give_to_front(const struct slot *s, const struct identity *front, char *error_r, size_t error_size)
@@ -105,6 +185,17 @@ static bool give_to_front(const struct slot *s, const struct identity *front, ch
     return false;
 }
 
+static int64_t longest_call(const struct conf *conf, size_t backend)
+{
+    int64_t longest = conf->backends[backend].timeout;
+    for (size_t i = 0; i < conf->nroutes; i++) {
+        const struct conf_route *route = &conf->routes[i];
+        if (route->action == CONF_ROUTE_BACKEND && route->backend == backend && route->timeout > longest)
+            longest = route->timeout;
+    }
+    return longest + PATIENCE_MORE_US;
+}
+
 bool pool_open(struct pool *p, const struct pool_options *options, char *error_r, size_t error_size)
 {
     const struct conf_backend *conf = &options->conf->backends[options->backend];
@@ -113,8 +204,12 @@ bool pool_open(struct pool *p, const struct pool_options *options, char *error_r
                        .nursery = options->nursery,
                        .listener = options->listener,
                        .arg = options->arg,
-                       .nslots = worker_plan_processes(conf)};
+                       .wanted = worker_plan_processes(conf),
+                       .patience_us = longest_call(options->conf, options->backend)};
+    p->nslots = p->wanted == 0 ? 0 : p->wanted + conf->max_surge;
     p->tried = p->nslots == 0;
+    ev_timer_init(&p->tend, on_tend, 0., 0.);
+    p->tend.data = p;
     p->slots = mem_zalloc((p->nslots + 1) * sizeof(p->slots[0]));
     while (p->nopen < p->nslots) {
         struct slot *s = &p->slots[p->nopen++];
@@ -127,13 +222,22 @@ bool pool_open(struct pool *p, const struct pool_options *options, char *error_r
 
 void pool_close(struct pool *p)
 {
+    if (p->nursery != NULL)
+        ev_timer_stop(p->nursery->loop, &p->tend);
     while (p->nopen > 0)
         slot_close(&p->slots[--p->nopen]);
     mem_free(&p->slots);
 }
 
+void pool_start(struct pool *p)
+{
+    for (unsigned i = 0; i < p->wanted; i++)
+        slot_handle(&p->slots[i], SLOT_START);
+}
+
 void pool_handle(struct pool *p, enum slot_event event)
 {
+    p->stopping = p->stopping || event == SLOT_STOP || event == SLOT_STOP_NOW;
     for (unsigned i = 0; i < p->nopen; i++)
         slot_handle(&p->slots[i], event);
 }
@@ -149,8 +253,34 @@ void pool_retell(const struct pool *p)
     }
 }
 
+static struct slot *granted(struct pool *p, uint32_t slot, uint32_t generation)
+{
+    struct slot *s = slot < p->nopen ? &p->slots[slot] : NULL;
+    return s != NULL && slot_is_granted(s->state) && s->generation == generation ? s : NULL;
+}
+
 void pool_kill(struct pool *p, uint32_t slot, uint32_t generation, const char *why)
 {
-    if (slot < p->nopen)
-        slot_kill(&p->slots[slot], generation, why);
+    struct slot *s = granted(p, slot, generation);
+    if (s != NULL)
+        slot_kill(s, SLOT_KILL, why);
+}
+
+void pool_returned(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls)
+{
+    struct slot *s = granted(p, slot, generation);
+    if (s == NULL)
+        return;
+    s->calls = calls;
+    slot_handle(s, SLOT_RETURNED);
+}
+
+void pool_spent(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls)
+{
+    char why[64];
+    struct slot *s = granted(p, slot, generation);
+    if (s == NULL)
+        return;
+    snprintf(why, sizeof(why), "max_requests: it has served %" PRIu32 " calls", calls);
+    slot_retire(s, why);
 }

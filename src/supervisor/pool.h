@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * pool: the slots of one backend, and what the front must know of them: which workers are granted, which are lost, and
- * whether the backend is down, that is, every slot's last start failed. Supervisor.
+ * pool: the slots of one backend, and what the front must know of them: which workers are granted, recalled, lost, and
+ * whether the backend is down, that is, every slot's last start failed. It has spare slots (max_surge) besides the
+ * workers that are wanted: a worker that is due to go stays until one in a spare slot is ready, and there are never
+ * fewer ready ones for its sake. Supervisor.
  */
 #ifndef BULKHEAD_SUPERVISOR_POOL_H
 #define BULKHEAD_SUPERVISOR_POOL_H
@@ -21,10 +23,11 @@ struct identity;
 /* Whom a pool tells. None of these may change the pool. */
 struct pool_listener {
     void (*on_grant)(void *arg, const struct slot *s);
-    void (*on_lost)(void *arg, const struct slot *s);  /* was granted; s->why */
-    void (*on_state)(void *arg, const struct slot *s); /* any change */
-    void (*on_down)(void *arg, const struct pool *p);  /* p->down has changed */
-    void (*on_idle)(void *arg, const struct pool *p);  /* the last process has ended and none is to follow */
+    void (*on_recall)(void *arg, const struct slot *s); /* was granted, and is to be given back */
+    void (*on_lost)(void *arg, const struct slot *s);   /* was granted; s->why */
+    void (*on_state)(void *arg, const struct slot *s);  /* any change */
+    void (*on_down)(void *arg, const struct pool *p);   /* p->down has changed */
+    void (*on_idle)(void *arg, const struct pool *p);   /* the last process has ended and none is to follow */
 };
 
 struct pool {
@@ -35,9 +38,13 @@ struct pool {
     void *arg;
     struct slot *slots; /* owned */
     unsigned nslots, nopen;
+    unsigned wanted; /* how many of them are to serve */
     bool down;
-    bool settled; /* every slot has once been ready, or failed to be */
-    bool tried;   /* a worker has once been ready, or all have failed to be; or none is needed */
+    bool settled;        /* every slot has once been ready, or failed to be */
+    bool tried;          /* a worker has once been ready, or all have failed to be; or none is needed */
+    bool stopping;       /* nothing is started any more */
+    ev_timer tend;       /* in the loop's next turn: see pool.c */
+    int64_t patience_us; /* a call on one of its workers takes no longer */
 };
 
 /* What a pool is made from; all borrowed for the pool's life. */
@@ -54,11 +61,16 @@ struct pool_options {
 /* Makes the sockets, starts nothing. false with words; pool_close is fine then too. */
 bool pool_open(struct pool *p, const struct pool_options *options, char *error_r, size_t error_size);
 void pool_close(struct pool *p);
+/* the workers that are wanted */
+void pool_start(struct pool *p);
 /* one event for every slot */
 void pool_handle(struct pool *p, enum slot_event event);
 /* Says again what the pool's listener would know if it had listened from the start: for a new front. */
 void pool_retell(const struct pool *p);
+/* These are the front's words, which may be late: no-ops unless the slot has still got that very process. */
 void pool_kill(struct pool *p, uint32_t slot, uint32_t generation, const char *why);
+void pool_returned(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls);
+void pool_spent(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls);
 unsigned pool_count(const struct pool *p, enum slot_state state);
 /* every slot's last start failed, or is being ended for taking too long: known start_timeout after the start at the
  * latest, some stop_timeout before the pool is down */
@@ -68,5 +80,7 @@ bool pool_is_idle(const struct pool *p);
 
 /* slot.c: it has moved from `before` to s->state */
 void pool_on_slot(struct pool *p, struct slot *s, enum slot_state before);
+/* slot.c: one of them is due */
+void pool_on_due(struct pool *p);
 
 #endif

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -33,30 +35,127 @@ static void try_to_connect(struct probe *p)
         fd_close(&p->connection); /* a full backlog, no descriptor: the next look tries again */
 }
 
+static void succeed(struct probe *p)
+{
+    probe_stop(p);
+    p->on_accepted(p);
+}
+
+/* ---- the question ----------------------------------------------------------------------------------------------- */
+
+static void ask_again_later(struct probe *p)
+{
+    ev_io_stop(p->loop, &p->answer);
+    fd_close(&p->connection);
+    p->timer.repeat = PROBE_AGAIN_S;
+    ev_timer_again(p->loop, &p->timer);
+}
+
+/* The request fits any socket buffer. */
+static bool send_question(struct probe *p)
+{
+    char request[4096];
+    int len = snprintf(request, sizeof(request),
+                       "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bulkhead/" PACKAGE_VERSION
+                       " (ready_path)\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+                       p->target);
+    return len > 0 && (size_t)len < sizeof(request) &&
+           send(p->connection, request, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) == len;
+}
+
+static void ask(struct probe *p)
+{
+    ev_timer_stop(p->loop, &p->timer);
+    p->status_len = 0;
+    p->last_status = 0;
+    if (!send_question(p)) {
+        ask_again_later(p);
+        return;
+    }
+    ev_io_set(&p->answer, p->connection, EV_READ);
+    ev_io_start(p->loop, &p->answer);
+}
+
+/* 0: that is no status line of HTTP/1 */
+static int status_of(const char *line)
+{
+    if (strncmp(line, "HTTP/1.", 7) != 0 || line[8] != ' ' || strspn(line + 9, "0123456789") != 3)
+        return 0;
+    return (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+}
+
+static void judge(struct probe *p)
+{
+    if (p->last_status >= 200 && p->last_status <= 299)
+        succeed(p);
+    else
+        ask_again_later(p);
+}
+
+/* The rest of the answer is taken too, for a moment, so that the worker can write it in peace. */
+static void take_status(struct probe *p, const char *bytes, size_t len)
+{
+    size_t room = sizeof(p->status) - 1 - p->status_len;
+    size_t n = len < room ? len : room;
+    if (room == 0)
+        return;
+    memcpy(p->status + p->status_len, bytes, n);
+    p->status_len += n;
+    if (n < room)
+        return;
+    p->status[sizeof(p->status) - 1] = '\0';
+    p->last_status = status_of(p->status);
+    p->timer.repeat = PROBE_AGAIN_S;
+    ev_timer_again(p->loop, &p->timer);
+}
+
+static void on_answer(struct ev_loop *loop, ev_io *w, int events)
+{
+    struct probe *p = w->data;
+    char bytes[4096];
+    ssize_t n = recv(p->connection, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n > 0)
+        take_status(p, bytes, (size_t)n);
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        judge(p);
+}
+
+/* ---- the look --------------------------------------------------------------------------------------------------- */
+
 static void on_look(struct ev_loop *loop, ev_timer *w, int events)
 {
     struct probe *p = w->data;
+    if (ev_is_active(&p->answer)) {
+        judge(p);
+        return;
+    }
     if (p->connection == -1)
         try_to_connect(p);
     if (p->connection != -1 && !is_waiting(p->endpoint)) {
-        probe_stop(p);
-        p->on_accepted(p);
+        if (p->target == NULL)
+            succeed(p);
+        else
+            ask(p);
         return;
     }
     w->repeat = w->repeat * PROBE_GROWTH < PROBE_LAST_S ? w->repeat * PROBE_GROWTH : PROBE_LAST_S;
     ev_timer_again(loop, w);
 }
 
-void probe_init(struct probe *p, struct ev_loop *loop, const struct endpoint *endpoint, probe_accepted_fn on_accepted)
+void probe_init(struct probe *p, struct ev_loop *loop, const struct endpoint *endpoint, const char *target,
+                probe_accepted_fn on_accepted)
 {
-    *p = (struct probe){.loop = loop, .endpoint = endpoint, .on_accepted = on_accepted, .connection = -1};
+    *p = (struct probe){
+        .loop = loop, .endpoint = endpoint, .target = target, .on_accepted = on_accepted, .connection = -1};
     ev_timer_init(&p->timer, on_look, 0., 0.);
-    p->timer.data = p;
+    ev_init(&p->answer, on_answer);
+    p->timer.data = p->answer.data = p;
 }
 
 void probe_start(struct probe *p)
 {
     probe_stop(p);
+    p->last_status = 0;
     try_to_connect(p);
     p->timer.repeat = PROBE_FIRST_S;
     ev_timer_again(p->loop, &p->timer);
@@ -65,6 +164,7 @@ void probe_start(struct probe *p)
 void probe_stop(struct probe *p)
 {
     ev_timer_stop(p->loop, &p->timer);
+    ev_io_stop(p->loop, &p->answer);
     fd_close(&p->connection);
 }
 

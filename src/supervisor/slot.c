@@ -37,14 +37,26 @@
 #define BACKLOG(concurrency) (2 * (int)(concurrency) + 8)
 
 static const char *const state_names[SLOT_STATE_COUNT] = {
-    [SLOT_IDLE] = "idle",         [SLOT_STARTING] = "starting", [SLOT_READY] = "ready",     [SLOT_PROBING] = "probing",
-    [SLOT_STOPPING] = "stopping", [SLOT_KILLED] = "killed",     [SLOT_BACKOFF] = "backoff",
+    [SLOT_IDLE] = "idle",       [SLOT_STARTING] = "starting", [SLOT_READY] = "ready",
+    [SLOT_PROBING] = "probing", [SLOT_STOPPING] = "stopping", [SLOT_KILLED] = "killed",
+    [SLOT_BACKOFF] = "backoff", [SLOT_RECALLED] = "recalled",
 };
 
 const char *slot_state_name(enum slot_state state)
 {
     assert((unsigned)state < SLOT_STATE_COUNT);
     return state_names[state];
+}
+
+bool slot_is_granted(enum slot_state state)
+{
+    return state == SLOT_READY || state == SLOT_RECALLED;
+}
+
+/* One that is stopped without being due is followed by another in the same place. */
+bool slot_is_staffed(const struct slot *s)
+{
+    return s->state != SLOT_IDLE && !s->due;
 }
 
 uint32_t slot_restarts(const struct slot *s)
@@ -170,8 +182,10 @@ static void start(struct slot *s)
     /* a process before may have made the shared socket non-blocking; each gets it as the first did */
     probe_drain_backlog(&s->endpoint);
     fd_set_nonblocking(s->endpoint.fd, false);
-    s->slow_start = false;
+    s->slow_start = s->due = false;
     s->ready_us = 0;
+    s->calls = 0;
+    s->resident = 0;
     if (!spawn(s)) {
         snprintf(s->why, sizeof(s->why), "cannot start a process: %s", strerror(errno));
         log_limited(LOG_LEVEL_ERROR, "supervisor", "%s[%u]: %s", s->pool->conf->name, s->index, s->why);
@@ -216,9 +230,16 @@ static void stop_for_good(struct slot *s)
 
 static void stop_slow_start(struct slot *s)
 {
+    double limit = (double)s->pool->conf->start_timeout / 1e6;
     s->slow_start = true;
-    snprintf(s->why, sizeof(s->why), "accepted no connection within start_timeout (%.3g s)",
-             (double)s->pool->conf->start_timeout / 1e6);
+    if (s->probe.last_status != 0)
+        snprintf(s->why, sizeof(s->why), "answered %d to GET %.128s (ready_path) within start_timeout (%.3g s)",
+                 s->probe.last_status, s->pool->conf->ready_path, limit);
+    else
+        snprintf(s->why, sizeof(s->why), "%s within start_timeout (%.3g s)",
+                 s->pool->conf->ready_path == NULL ? "accepted no connection"
+                                                   : "accepted no connection or did not answer its ready_path",
+                 limit);
     say(s, LOG_LEVEL_WARNING, "%s", s->why);
     stop(s);
 }
@@ -227,6 +248,20 @@ static void stop_busy(struct slot *s)
 {
     snprintf(s->why, sizeof(s->why), "still busy with a call of a front that is gone");
     say(s, LOG_LEVEL_WARNING, "%s", s->why);
+    stop(s);
+}
+
+static void recall(struct slot *s)
+{
+    snprintf(s->why, sizeof(s->why), "%s", s->due_why);
+    enter(s, SLOT_RECALLED);
+    set_timer(s, s->pool->patience_us);
+}
+
+/* Every call has its time limit, and this is longer than that. */
+static void stop_overdue(struct slot *s)
+{
+    say(s, LOG_LEVEL_WARNING, "was not given back by the front within %.3g s", (double)s->pool->patience_us / 1e6);
     stop(s);
 }
 
@@ -289,6 +324,7 @@ static int64_t restart_delay(struct slot *s)
 {
     switch (s->state) {
     case SLOT_READY:
+    case SLOT_RECALLED:
     case SLOT_PROBING:
         return restart_after_death(&s->restart, s->ready_us - s->spawned_us, clock_us() - s->ready_us);
     case SLOT_STARTING:
@@ -300,11 +336,24 @@ static int64_t restart_delay(struct slot *s)
     }
 }
 
+/* Another slot has its process instead, or is about to. */
+static void make_spare(struct slot *s)
+{
+    probe_stop(&s->probe);
+    set_timer(s, -1);
+    s->due = s->failing = false;
+    enter(s, SLOT_IDLE);
+}
+
 static void follow_up(struct slot *s)
 {
     probe_stop(&s->probe);
     if (s->last) {
         leave(s);
+        return;
+    }
+    if (s->due) {
+        make_spare(s);
         return;
     }
     int64_t delay = restart_delay(s);
@@ -319,37 +368,50 @@ typedef void (*slot_action_fn)(struct slot *s);
 static const slot_action_fn actions[SLOT_STATE_COUNT][SLOT_EVENT_COUNT] = {
     [SLOT_IDLE] = {
         [SLOT_START] = start,        [SLOT_ACCEPTED] = ignore,       [SLOT_EXITED] = ignore,
-        [SLOT_TIMER] = ignore,       [SLOT_KILL] = ignore,           [SLOT_FRONT_LOST] = ignore,
+        [SLOT_TIMER] = ignore,       [SLOT_KILL] = ignore,           [SLOT_KILL_NOW] = ignore,
+        [SLOT_RECALL] = ignore,      [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = ignore,
         [SLOT_STOP] = do_not_replace, [SLOT_STOP_NOW] = do_not_replace,
     },
     [SLOT_STARTING] = {
         [SLOT_START] = ignore,       [SLOT_ACCEPTED] = become_ready, [SLOT_EXITED] = follow_up,
-        [SLOT_TIMER] = stop_slow_start, [SLOT_KILL] = ignore,        [SLOT_FRONT_LOST] = ignore,
+        [SLOT_TIMER] = stop_slow_start, [SLOT_KILL] = stop,          [SLOT_KILL_NOW] = finish_off,
+        [SLOT_RECALL] = stop,        [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = ignore,
         [SLOT_STOP] = stop_for_good, [SLOT_STOP_NOW] = finish_off_for_good,
     },
     [SLOT_READY] = {
         [SLOT_START] = ignore,       [SLOT_ACCEPTED] = ignore,       [SLOT_EXITED] = follow_up,
-        [SLOT_TIMER] = ignore,       [SLOT_KILL] = stop,             [SLOT_FRONT_LOST] = probe_again,
+        [SLOT_TIMER] = ignore,       [SLOT_KILL] = stop,             [SLOT_KILL_NOW] = finish_off,
+        [SLOT_RECALL] = recall,      [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = probe_again,
+        [SLOT_STOP] = stop_for_good, [SLOT_STOP_NOW] = finish_off_for_good,
+    },
+    [SLOT_RECALLED] = {
+        [SLOT_START] = ignore,       [SLOT_ACCEPTED] = ignore,       [SLOT_EXITED] = follow_up,
+        [SLOT_TIMER] = stop_overdue, [SLOT_KILL] = stop,             [SLOT_KILL_NOW] = finish_off,
+        [SLOT_RECALL] = ignore,      [SLOT_RETURNED] = stop,         [SLOT_FRONT_LOST] = stop,
         [SLOT_STOP] = stop_for_good, [SLOT_STOP_NOW] = finish_off_for_good,
     },
     [SLOT_PROBING] = {
         [SLOT_START] = ignore,       [SLOT_ACCEPTED] = become_ready, [SLOT_EXITED] = follow_up,
-        [SLOT_TIMER] = stop_busy,    [SLOT_KILL] = ignore,           [SLOT_FRONT_LOST] = ignore,
+        [SLOT_TIMER] = stop_busy,    [SLOT_KILL] = stop,             [SLOT_KILL_NOW] = finish_off,
+        [SLOT_RECALL] = ignore,      [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = ignore,
         [SLOT_STOP] = stop_for_good, [SLOT_STOP_NOW] = finish_off_for_good,
     },
     [SLOT_STOPPING] = {
         [SLOT_START] = ignore,       [SLOT_ACCEPTED] = ignore,       [SLOT_EXITED] = follow_up,
-        [SLOT_TIMER] = finish_off,   [SLOT_KILL] = ignore,           [SLOT_FRONT_LOST] = ignore,
+        [SLOT_TIMER] = finish_off,   [SLOT_KILL] = ignore,           [SLOT_KILL_NOW] = ignore,
+        [SLOT_RECALL] = ignore,      [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = ignore,
         [SLOT_STOP] = do_not_replace, [SLOT_STOP_NOW] = finish_off_for_good,
     },
     [SLOT_KILLED] = {
         [SLOT_START] = ignore,       [SLOT_ACCEPTED] = ignore,       [SLOT_EXITED] = follow_up,
-        [SLOT_TIMER] = complain,     [SLOT_KILL] = ignore,           [SLOT_FRONT_LOST] = ignore,
+        [SLOT_TIMER] = complain,     [SLOT_KILL] = ignore,           [SLOT_KILL_NOW] = ignore,
+        [SLOT_RECALL] = ignore,      [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = ignore,
         [SLOT_STOP] = do_not_replace, [SLOT_STOP_NOW] = do_not_replace,
     },
     [SLOT_BACKOFF] = {
         [SLOT_START] = ignore,       [SLOT_ACCEPTED] = ignore,       [SLOT_EXITED] = ignore,
-        [SLOT_TIMER] = start,        [SLOT_KILL] = ignore,           [SLOT_FRONT_LOST] = ignore,
+        [SLOT_TIMER] = start,        [SLOT_KILL] = ignore,           [SLOT_KILL_NOW] = ignore,
+        [SLOT_RECALL] = make_spare,  [SLOT_RETURNED] = ignore,       [SLOT_FRONT_LOST] = ignore,
         [SLOT_STOP] = leave,         [SLOT_STOP_NOW] = leave,
     },
 };
@@ -363,13 +425,29 @@ void slot_handle(struct slot *s, enum slot_event event)
     action(s);
 }
 
-void slot_kill(struct slot *s, uint32_t generation, const char *why)
+static bool has_process(const struct slot *s)
 {
-    if (s->state != SLOT_READY || s->generation != generation)
+    return s->state == SLOT_STARTING || s->state == SLOT_PROBING || slot_is_granted(s->state);
+}
+
+void slot_kill(struct slot *s, enum slot_event how, const char *why)
+{
+    assert(how == SLOT_KILL || how == SLOT_KILL_NOW);
+    if (!has_process(s))
         return;
     snprintf(s->why, sizeof(s->why), "%s", why);
-    say(s, LOG_LEVEL_WARNING, "is being replaced: %s", s->why);
-    slot_handle(s, SLOT_KILL);
+    say(s, LOG_LEVEL_WARNING, "is being %s: %s", how == SLOT_KILL ? "replaced" : "killed", s->why);
+    slot_handle(s, how);
+}
+
+void slot_retire(struct slot *s, const char *why)
+{
+    if (s->due || (s->state != SLOT_STARTING && s->state != SLOT_PROBING && s->state != SLOT_READY))
+        return;
+    s->due = true;
+    snprintf(s->due_why, sizeof(s->due_why), "%s", why);
+    say(s, LOG_LEVEL_INFO, "is to be replaced when another is ready: %s", s->due_why);
+    pool_on_due(s->pool);
 }
 
 /* ---- making one ------------------------------------------------------------------------------------------------- */
@@ -401,7 +479,7 @@ bool slot_open(struct slot *s, struct pool *pool, unsigned index, const struct c
     const struct nursery *n = pool->nursery;
     char path[256];
     *s = (struct slot){.pool = pool, .index = index, .endpoint = ENDPOINT_NONE};
-    probe_init(&s->probe, n->loop, &s->endpoint, on_accepted);
+    probe_init(&s->probe, n->loop, &s->endpoint, pool->conf->ready_path, on_accepted);
     output_init(&s->output, n->loop, pool->conf->name, index, (size_t)conf->limits.log_line,
                 (uint64_t)conf->limits.log_lines_per_second);
     ev_init(&s->child, on_exit_of_process);

@@ -15,7 +15,7 @@ static void put_workers(const struct status_line *line, struct buf *out)
     unsigned ready = 0, all = 0;
     for (size_t i = 0; i < line->npools; i++) {
         ready += pool_count(&line->pools[i], SLOT_READY);
-        all += line->pools[i].nopen;
+        all += line->pools[i].wanted;
     }
     if (all > 0)
         buf_printf(out, "%u of %u workers ready", ready, all);

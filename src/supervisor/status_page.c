@@ -30,10 +30,11 @@ static void put_worker(const struct slot *s, struct buf *out)
     buf_append_z(out, "{\"backend\":");
     buf_append_json(out, str_of(s->pool->conf->name));
     buf_printf(out,
-               ",\"slot\":%u,\"pid\":%ld,\"state\":\"%s\",\"generation\":%u,\"restarts\":%u,\"uptime_s\":%.3f,\"why\":",
+               ",\"slot\":%u,\"pid\":%ld,\"state\":\"%s\",\"generation\":%u,\"restarts\":%u,\"uptime_s\":%.3f,"
+               "\"resident\":%" PRId64 ",\"due\":%s,\"why\":",
                s->index, (long)s->pid, slot_state_name(s->state), s->generation, slot_restarts(s),
-               s->pid == 0 ? 0. : seconds_since(s->spawned_us));
-    buf_append_json(out, str_of(s->why));
+               s->pid == 0 ? 0. : seconds_since(s->spawned_us), s->resident, s->due ? "true" : "false");
+    buf_append_json(out, str_of(s->due ? s->due_why : s->why));
     buf_append_char(out, '}');
 }
 
@@ -43,6 +44,8 @@ static void put_workers(const struct status_page *page, struct buf *out)
     buf_append_z(out, "\"supervisor_workers\":[");
     for (size_t p = 0; p < page->npools; p++) {
         for (unsigned i = 0; i < page->pools[p].nopen; i++) {
+            if (page->pools[p].slots[i].state == SLOT_IDLE)
+                continue;
             buf_append_z(out, separator);
             put_worker(&page->pools[p].slots[i], out);
             separator = ",";

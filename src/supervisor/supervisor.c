@@ -8,6 +8,7 @@
  *   rundir        the directory of the workers' sockets
  *   pool, slot    a backend's workers, and each one's place: socket, process, probe, output; a slot points to its pool,
  *                 the pool tells the supervisor by its listener
+ *   census        looks at the age and the memory of the workers of all pools, once a second
  *   front_child   the front's process, and the channel to it; tells the supervisor by its listener
  *   control_server, status_page    "bulkhead status"
  *   notify, status_line            what the service manager is told
@@ -39,6 +40,7 @@
 #include "diag/log.h"
 #include "supervisor/activation.h"
 #include "supervisor/bindings.h"
+#include "supervisor/census.h"
 #include "supervisor/control_server.h"
 #include "supervisor/front_child.h"
 #include "supervisor/guardian.h"
@@ -79,6 +81,7 @@ struct supervisor {
     struct front_child front;
     struct pool *pools; /* owned; parallel to conf.backends: those that run in the front have no slots */
     size_t npools;
+    struct census *census; /* NULL: nothing to look after */
     enum phase phase;
     bool hurry;     /* do not wait for anybody any more */
     bool announced; /* the lines for the human have been logged */
@@ -173,6 +176,13 @@ static void on_grant(void *arg, const struct slot *s)
     front_child_send(&sv->front, &m);
 }
 
+static void on_recall(void *arg, const struct slot *s)
+{
+    struct supervisor *sv = arg;
+    struct wire_control m = about(s, WIRE_RECALL);
+    front_child_send(&sv->front, &m);
+}
+
 static void on_lost(void *arg, const struct slot *s)
 {
     struct supervisor *sv = arg;
@@ -181,7 +191,7 @@ static void on_lost(void *arg, const struct slot *s)
     front_child_send(&sv->front, &m);
 }
 
-/* The front's status page has four words for what the table of slots knows more of. */
+/* The front's status page has four words for what the table of slots knows more of; none for a slot that is spare. */
 static const char *word_for_front(enum slot_state state)
 {
     switch (state) {
@@ -190,6 +200,8 @@ static const char *word_for_front(enum slot_state state)
         return "starting";
     case SLOT_READY:
         return "ready";
+    case SLOT_IDLE:
+        return "";
     case SLOT_BACKOFF:
         return "backoff";
     default:
@@ -233,8 +245,12 @@ static void on_idle(void *arg, const struct pool *p)
         end_when_idle(sv);
 }
 
-static const struct pool_listener pool_listener = {
-    .on_grant = on_grant, .on_lost = on_lost, .on_state = on_state, .on_down = on_down, .on_idle = on_idle};
+static const struct pool_listener pool_listener = {.on_grant = on_grant,
+                                                   .on_recall = on_recall,
+                                                   .on_lost = on_lost,
+                                                   .on_state = on_state,
+                                                   .on_down = on_down,
+                                                   .on_idle = on_idle};
 
 static void announce(struct supervisor *sv)
 {
@@ -296,6 +312,20 @@ static void on_kill(void *arg, uint32_t backend, uint32_t slot, uint32_t generat
         pool_kill(&sv->pools[backend], slot, generation, why);
 }
 
+static void on_returned(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls)
+{
+    struct supervisor *sv = arg;
+    if (backend < sv->npools)
+        pool_returned(&sv->pools[backend], slot, generation, calls);
+}
+
+static void on_spent(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls)
+{
+    struct supervisor *sv = arg;
+    if (backend < sv->npools)
+        pool_spent(&sv->pools[backend], slot, generation, calls);
+}
+
 /* ---- the control socket ----------------------------------------------------------------------------------------- */
 
 static bool ask_front(void *arg, uint32_t number)
@@ -350,6 +380,8 @@ static const struct front_listener front_listener = {.on_serving = on_serving,
                                                      .on_off = on_off,
                                                      .on_useless = on_useless,
                                                      .on_kill = on_kill,
+                                                     .on_returned = on_returned,
+                                                     .on_spent = on_spent,
                                                      .on_status = on_status};
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
@@ -541,6 +573,7 @@ static void release(struct supervisor *sv)
 {
     control_server_stop(&sv->control_server);
     notify_stop(&sv->notify);
+    census_stop(&sv->census);
     front_child_close(&sv->front);
     while (sv->npools > 0)
         pool_close(&sv->pools[--sv->npools]);
@@ -563,9 +596,10 @@ static void start_all(struct supervisor *sv)
     warn_of_short_watchdog(sv);
     bindings_keep(&sv->bindings, sv->notify);
     notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, start_timeout)) + MANAGER_MARGIN_US);
+    sv->census = census_start(sv->nursery.loop, sv->pools, sv->npools);
     front_child_start(&sv->front);
     for (size_t i = 0; sv->phase == PHASE_RUNNING && i < sv->npools; i++)
-        pool_handle(&sv->pools[i], SLOT_START);
+        pool_start(&sv->pools[i]);
 }
 
 int supervisor_run(const struct conf *conf)

@@ -34,6 +34,8 @@ static const char *const names[WIRE_CONTROL_TYPE_END] = {
     [WIRE_HEARTBEAT] = "heartbeat", [WIRE_RETURN] = "return",
     [WIRE_KILL] = "kill",           [WIRE_STATUS] = "status",
     [WIRE_DRAINED] = "drained",     [WIRE_ADMIN_CLIENT] = "admin-client",
+    [WIRE_RECALL] = "recall",       [WIRE_SPENT] = "spent",
+    [WIRE_LOG_LEVEL] = "log-level",
 };
 
 static bool known(unsigned type)

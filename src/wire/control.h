@@ -28,12 +28,15 @@ enum wire_control_type {
     WIRE_STATUS_ASK,  /* count: request number */
     WIRE_DRAIN,       /* finish and exit within `at_us` from now; count: enum wire_drain */
     WIRE_ADMIN_CLIENT,/* fd[0]: a client of the control socket that speaks HTTP; nothing has been read from it */
+    WIRE_RECALL,      /* give it no new call, and return it when its calls have ended: backend, slot, generation */
+    WIRE_LOG_LEVEL,   /* count: enum log_level */
     WIRE_REOPEN,      /* log file opened anew: fd[0], `slot`: WIRE_LOG_ACCESS or WIRE_LOG_OWN; only of those that are files */
     /* front → supervisor */
     WIRE_READY = 64,  /* serving this generation */
     WIRE_FAILED,      /* text: why the conf cannot be put in force */
     WIRE_HEARTBEAT,   /* every 250 ms while all loops turn */
-    WIRE_RETURN,      /* lease given back: backend, slot, generation */
+    WIRE_RETURN,      /* lease given back after WIRE_RECALL: backend, slot, generation, count: calls served */
+    WIRE_SPENT,       /* it has served its max_requests, and goes on until it is recalled: as WIRE_RETURN */
     WIRE_KILL,        /* kill and replace: backend, slot, generation, text: why */
     WIRE_STATUS,      /* fd[0]: memfd with the front's status JSON; count: request number */
     WIRE_DRAINED,

@@ -436,6 +436,43 @@ def test_a_command_that_does_not_exist_is_named(tmp_path):
         assert "status 127" in down["text"] and str(program) in down["text"] and "No such file" in down["text"]
 
 
+# ---- polite replacement ----------------------------------------------------------------------------------------------
+
+def test_the_replacement_is_granted_before_the_old_one_is_recalled(tmp_path):
+    with Run(tmp_path, {"w": python(SERVE, max_lifetime="1s")}) as run:
+        first = run.wait_told("grant")[0]
+        run.wait_told("recall")
+        kinds = [(m["type"], m["slot"]) for m in run.told() if m["type"] in ("grant", "recall", "lost")]
+        assert kinds[:3] == [("grant", 0), ("grant", 1), ("recall", 0)]
+        eventually(lambda: not alive(first["pid"]), "it has been stopped")
+        run.wait_log(r"w\[0\] pid \d+ has ended after \d\.\d+ s: killed by signal 15 \(Terminated\) \(max_lifetime: ")
+
+
+def test_a_recalled_worker_is_not_stopped_before_the_front_has_given_it_back(tmp_path):
+    with Run(tmp_path, {"w": python(SERVE, max_lifetime="1s")}, front="keep") as run:
+        first = run.wait_told("grant")[0]
+        run.wait_told("recall")
+        assert [w["state"] for w in run.workers()] == ["recalled", "ready"] and alive(first["pid"])
+        os.kill(run.status()["front"]["pid"], signal.SIGKILL)
+        eventually(lambda: not alive(first["pid"]), "the call that it had is gone with the front")
+
+
+def test_a_worker_that_the_front_does_not_give_back_is_stopped_in_the_end(tmp_path):
+    with Run(tmp_path, {"w": python(SERVE, max_lifetime="1s", timeout="100ms")}, front="keep") as run:
+        first = run.wait_told("grant")[0]
+        run.wait_log("was not given back by the front within 5.1 s")
+        eventually(lambda: not alive(first["pid"]), "it has been stopped")
+
+
+def test_a_recalled_worker_that_dies_is_lost_and_not_replaced(tmp_path):
+    with Run(tmp_path, {"w": python(SERVE, max_lifetime="2s")}, front="keep") as run:
+        first = run.wait_told("grant")[0]
+        run.wait_told("recall")
+        os.kill(first["pid"], signal.SIGKILL)
+        run.wait_told("lost", slot=0)
+        eventually(lambda: [w["slot"] for w in run.workers()] == [1], "its place is empty")
+
+
 # ---- output ----------------------------------------------------------------------------------------------------------
 
 def test_output_is_logged_line_by_line_with_backend_and_pid(tmp_path):

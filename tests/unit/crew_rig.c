@@ -34,6 +34,26 @@ static void on_kill(struct executor *ex, unsigned slot, uint32_t generation, con
     snprintf(f->why, sizeof(f->why), "%s", why);
 }
 
+static void on_return(struct executor *ex, unsigned slot, uint32_t generation, uint64_t calls, void *arg)
+{
+    struct fixture *f = arg;
+    (void)ex;
+    (void)slot;
+    (void)generation;
+    f->returns++;
+    f->calls = calls;
+}
+
+static void on_spent(struct executor *ex, unsigned slot, uint32_t generation, uint64_t calls, void *arg)
+{
+    struct fixture *f = arg;
+    (void)ex;
+    (void)slot;
+    (void)generation;
+    f->spents++;
+    f->calls = calls;
+}
+
 int crew_rig_setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof(*f));
@@ -61,7 +81,9 @@ void crew_rig_enlist(struct fixture *f)
     f->ex->on_slots = on_slots;
     f->ex->on_slots_arg = f;
     f->ex->kill_worker = on_kill;
-    f->ex->kill_worker_arg = f;
+    f->ex->return_worker = on_return;
+    f->ex->spent_worker = on_spent;
+    f->ex->lease_arg = f;
 }
 
 struct backend *crew_rig_man(struct fixture *f, backend_script script)

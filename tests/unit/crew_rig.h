@@ -21,6 +21,8 @@ struct fixture {
     unsigned killed_slot;
     uint32_t killed_generation;
     char why[32];
+    int returns, spents; /* and of how many calls the last told */
+    uint64_t calls;
     const struct probe *watched; /* its dones when slots were announced last */
     int dones_at_announcement;
 };

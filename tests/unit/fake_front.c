@@ -7,6 +7,7 @@
  *   mute       sends no heartbeat                       stubborn   does not end when it is to drain
  *   silent     does not answer for its status           garbage    sends bytes that are no message, once it is ready
  *   lie        answers for its status with no JSON      late       never gets ready
+ *   keep       gives no worker back
  *
  * SIGUSR2 makes it ask for the worker that was granted last to be killed.
  */
@@ -83,6 +84,11 @@ static void obey(const struct wire_control *m)
     else if (m->type == WIRE_GRANT)
         last_granted = (struct wire_control){
             .type = WIRE_KILL, .backend = m->backend, .slot = m->slot, .generation = m->generation};
+    else if (m->type == WIRE_RECALL && !is("keep"))
+        send_message(
+            &(struct wire_control){
+                .type = WIRE_RETURN, .backend = m->backend, .slot = m->slot, .generation = m->generation, .count = 7},
+            -1);
     else if (m->type == WIRE_STATUS_ASK && !is("silent"))
         answer_status(m->count);
     else if (m->type == WIRE_DRAIN && !is("stubborn"))

@@ -1110,6 +1110,94 @@ static void seat_that_comes_free_on_a_condemned_worker_is_withdrawn(void **state
     probe_free(&r);
 }
 
+/* ---- recall ----------------------------------------------------------------------------------------------------- */
+
+static void an_idle_worker_is_given_back_at_once(void **state)
+{
+    struct fixture *f = *state;
+    crew_rig_man(f, serve_connection);
+    run_well(f, "GET");
+    crew_recall(f->ex, 0, 2);
+    assert_int_equal(f->returns, 0);
+    crew_recall(f->ex, 0, 1);
+    assert_int_equal(f->returns, 1);
+    assert_int_equal(f->calls, 1);
+    assert_int_equal(f->slots, 0);
+    crew_recall(f->ex, 0, 1);
+    crew_lost(f->ex, 0, 1, "stopped");
+    assert_int_equal(f->returns, 1);
+}
+
+/* the teardown waits for the script, which ends with its connection */
+static void a_busy_worker_is_given_back_when_its_call_has_ended_and_gets_no_other(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p, q;
+    struct backend *b = crew_rig_man(f, script_when_told);
+    probe_init(&p, &f->rig, f->ex, "GET", "/p");
+    probe_start(&p);
+    probe_init(&q, &f->rig, f->ex, "GET", "/q");
+    probe_start(&q);
+    crew_recall(f->ex, 0, 1);
+    assert_int_equal(f->slots, 0);
+    assert_int_equal(f->returns, 0);
+    backend_go(b);
+    backend_go(b);
+    rig_until(&f->rig, &p.dones);
+    probe_expect(&p, REASON_NONE);
+    rig_settle(&f->rig);
+    assert_int_equal(f->returns, 1);
+    assert_int_equal(q.call.attempts, 0);
+    probe_abandon(&q, EXECUTOR_CLIENT_LEFT);
+    rig_until(&f->rig, &q.dones);
+    probe_free(&p);
+    probe_free(&q);
+}
+
+static void a_recalled_worker_whose_call_takes_too_long_is_killed_not_given_back(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p;
+    struct backend *b = crew_rig_man(f, script_when_told);
+    probe_init(&p, &f->rig, f->ex, "GET", "/p");
+    probe_start(&p);
+    rig_settle(&f->rig);
+    crew_recall(f->ex, 0, 1);
+    probe_abandon(&p, EXECUTOR_DEADLINE);
+    assert_int_equal(f->kills, 1);
+    crew_lost(f->ex, 0, 1, "killed");
+    rig_until(&f->rig, &p.dones);
+    assert_int_equal(f->returns, 0);
+    backend_go(b);
+    backend_go(b);
+    probe_free(&p);
+}
+
+static void a_recalled_worker_has_no_berth(void **state)
+{
+    struct fixture *f = *state;
+    struct executor_berth first, second;
+    crew_rig_man(f, NULL);
+    assert_true(f->ex->ops->berth(f->ex, 10, &first));
+    crew_recall(f->ex, 0, 1);
+    assert_int_equal(f->returns, 1);
+    assert_false(f->ex->ops->berth(f->ex, 10, &second));
+    f->ex->ops->unberth(&first);
+}
+
+static void a_worker_is_told_of_as_spent_once_and_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    f->options.max_calls = 3;
+    crew_rig_man(f, serve_connection);
+    for (int i = 1; i <= 5; i++) {
+        run_well(f, "GET");
+        assert_int_equal(f->spents, i >= 3);
+    }
+    assert_int_equal(f->calls, 3);
+    assert_int_equal(f->slots, 1);
+}
+
 /* ---- two loops -------------------------------------------------------------------------------------------------- */
 
 static void connection_goes_from_loop_to_loop(void **state)
@@ -1365,6 +1453,11 @@ int main(void)
         T(status_names_the_running_call),
         T(seats_of_a_condemned_worker_are_withdrawn),
         T(seat_that_comes_free_on_a_condemned_worker_is_withdrawn),
+        T(an_idle_worker_is_given_back_at_once),
+        T(a_busy_worker_is_given_back_when_its_call_has_ended_and_gets_no_other),
+        T(a_recalled_worker_whose_call_takes_too_long_is_killed_not_given_back),
+        T(a_recalled_worker_has_no_berth),
+        T(a_worker_is_told_of_as_spent_once_and_goes_on),
         T(connection_goes_from_loop_to_loop),
         T(parked_connection_that_was_closed_is_not_used),
         T(seat_is_passed_to_a_call_of_another_loop),
