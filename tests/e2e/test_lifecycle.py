@@ -10,15 +10,15 @@ import pytest
 
 from harness import SLOW, Bulkhead, alive, eventually, module, python_worker
 
-# An HTTP server of one connection at a time. /ready answers what the file says; /leak keeps 64 MiB; /slow?N takes N ms.
+# An HTTP server of one connection at a time. /ready answers what the file says; /leak keeps 64 MiB; what ends in ?N takes N ms.
 SERVER = """
 import os, re, socket, sys, time
 s = socket.socket(fileno=3)
 kept = []
 def body(path):
-    if path == '/leak':
+    if path.startswith('/leak'):
         kept.append(b'x' * (64 << 20))
-    if path.startswith('/slow'):
+    if '?' in path:
         time.sleep(int(path.split('?')[1]) / 1000)
     return b'%d' % os.getpid()
 def status(path):
@@ -145,8 +145,8 @@ def test_a_worker_past_memory_limit_is_replaced_politely():
 
 def test_a_worker_past_memory_limit_hard_is_killed_with_its_call():
     with Bulkhead(server(workers=1, memory_limit_hard="60MiB")) as b:
-        first = int(b.get("/leak").body)
-        response = b.request("POST", "/slow?30000")
+        first, = pids(b)
+        response = b.request("POST", "/leak?30000")
         assert response.status == 502 and response.json["reason"] == "worker-lost"
         assert not alive(first)
         assert re.search(r"being killed: memory_limit_hard: it holds \d+\.\d MiB", b.log())
