@@ -126,10 +126,10 @@ void pool_on_due(struct pool *p)
     tend_soon(p);
 }
 
-static struct slot *find_slot(struct pool *p, enum slot_state state, bool due)
+static struct slot *find_spare(struct pool *p)
 {
     for (unsigned i = 0; i < p->nopen; i++) {
-        if (p->slots[i].state == state && p->slots[i].due == due)
+        if (p->slots[i].state == SLOT_IDLE)
             return &p->slots[i];
     }
     return NULL;
@@ -138,14 +138,25 @@ static struct slot *find_slot(struct pool *p, enum slot_state state, bool due)
 static void fill_up(struct pool *p)
 {
     struct slot *spare;
-    while (count_staffed(p) < p->wanted && (spare = find_slot(p, SLOT_IDLE, false)) != NULL)
+    while (count_staffed(p) < p->wanted && (spare = find_spare(p)) != NULL)
         slot_handle(spare, SLOT_START);
+}
+
+static struct slot *find_oldest_due(struct pool *p)
+{
+    struct slot *oldest = NULL;
+    for (unsigned i = 0; i < p->nopen; i++) {
+        struct slot *s = &p->slots[i];
+        if (s->state == SLOT_READY && s->due && (oldest == NULL || s->spawned_us < oldest->spawned_us))
+            oldest = s;
+    }
+    return oldest;
 }
 
 static void let_go(struct pool *p)
 {
     struct slot *due;
-    while (pool_count(p, SLOT_READY) > p->wanted && (due = find_slot(p, SLOT_READY, true)) != NULL)
+    while (pool_count(p, SLOT_READY) > p->wanted && (due = find_oldest_due(p)) != NULL)
         slot_handle(due, SLOT_RECALL);
 }
 
@@ -237,7 +248,10 @@ void pool_start(struct pool *p)
 
 void pool_handle(struct pool *p, enum slot_event event)
 {
-    p->stopping = p->stopping || event == SLOT_STOP || event == SLOT_STOP_NOW;
+    if (event == SLOT_STOP || event == SLOT_STOP_NOW) {
+        p->stopping = true;
+        ev_timer_stop(p->nursery->loop, &p->tend);
+    }
     for (unsigned i = 0; i < p->nopen; i++)
         slot_handle(&p->slots[i], event);
 }
