@@ -341,7 +341,7 @@ static void make_spare(struct slot *s)
 {
     probe_stop(&s->probe);
     set_timer(s, -1);
-    s->due = s->failing = false;
+    s->due = s->failing = s->slow_start = false;
     enter(s, SLOT_IDLE);
 }
 
