@@ -444,11 +444,22 @@ static void break_connection(struct exchange *ex)
     reply_cut(&ex->reply);
 }
 
+/* Who waits for somebody is told once, when no answer is wanted any more. */
+static void tell_gone(struct exchange *ex)
+{
+    void (*on_gone)(struct exchange * ex) = ex->on_gone;
+    ex->on_gone = NULL;
+    if (on_gone != NULL)
+        on_gone(ex);
+}
+
+/* The library may take its time to let the request go. */
 static void on_departed(struct departure *d)
 {
     struct exchange *ex = LIST_ENTRY(d, struct exchange, departure);
     ex->pins++;
     leave(ex);
+    tell_gone(ex);
     if (reply_begun(&ex->reply))
         break_connection(ex);
     else
@@ -494,8 +505,7 @@ static void on_request_gone(void *p)
     part_from_request(ex);
     a->req = NULL;
     a->conn = NULL;
-    if (ex->on_gone != NULL)
-        ex->on_gone(ex);
+    tell_gone(ex);
     ex->pins--;
     settle(ex);
 }

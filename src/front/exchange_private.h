@@ -49,7 +49,8 @@ struct exchange {
     int64_t queue_until_us;
     struct departure departure;
     struct reply reply;
-    /* What is to hear of the library letting the request go; NULL: nobody. */
+    /* Who waits for somebody (exchange_open) hears once that no answer is wanted any more: the client has left, or the
+     * library lets the request go. NULL: nobody. */
     void (*on_gone)(struct exchange *ex);
     void *on_gone_arg;
     void *body_copy;  /* HTTP/2 frees a body before it tells us that the request goes */
