@@ -167,8 +167,10 @@ def test_control_frames_have_125_bytes_at_most(ws, opcode, size, form):
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG, CLOSE])
-def test_control_frames_are_not_fragmented(ws, opcode):
-    ws.send(frame(close_payload(1000), opcode, fin=False) + frame(b"", CONTINUATION))
+@pytest.mark.parametrize("before", [b"", frame("begun", fin=False)], ids=["alone", "in-a-message"])
+@pytest.mark.parametrize("behind", [b"", frame(b"", CONTINUATION)], ids=["begun", "continued"])
+def test_control_frames_are_not_fragmented(ws, opcode, before, behind):
+    ws.send(before + frame(close_payload(1000), opcode, fin=False) + behind)
     assert ws.end().code == PROTOCOL
 
 
