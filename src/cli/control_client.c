@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
@@ -19,6 +20,7 @@
 #include "config/conf.h"
 #include "config/conf_default.h"
 #include "config/region.h"
+#include "wire/command.h"
 
 /* The conf is read for its control socket; its mistakes are told, as they may be the reason for not finding any. */
 static char *control_of_conf(const char *file)
@@ -66,6 +68,45 @@ int control_client_connect(const char *path, unsigned patience_s)
         connect(fd, (const struct sockaddr *)&address, sizeof(address)) == -1)
         fd_close(&fd);
     return fd;
+}
+
+static bool send_request(int fd, const struct wire_request *request)
+{
+    struct buf line = {0};
+    wire_request_put(request, &line);
+    bool sent = send(fd, line.base, line.len, MSG_NOSIGNAL) == (ssize_t)line.len;
+    buf_free(&line);
+    return sent;
+}
+
+static bool receive_line(int fd, struct buf *line)
+{
+    for (;;) {
+        ssize_t n = read(fd, buf_reserve(line, 65536), 65536);
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n <= 0 || line->len + (size_t)n > WIRE_ANSWER_MAX) {
+            errno = n == 0 ? ECONNRESET : n > 0 ? EFBIG : errno == EAGAIN ? ETIMEDOUT : errno;
+            return false;
+        }
+        line->len += (size_t)n;
+        if (line->base[line->len - 1] == '\n') {
+            line->len--;
+            return true;
+        }
+    }
+}
+
+bool control_client_ask(const char *command, const char *path, const struct wire_request *request, unsigned patience_s,
+                        struct buf *answer)
+{
+    int fd = control_client_connect(path, patience_s);
+    bool answered = fd != -1 && send_request(fd, request) && receive_line(fd, answer);
+    if (!answered)
+        fprintf(stderr, "bulkhead %s: control socket %s: %s; %s\n", command, path, strerror(errno),
+                control_client_way_out(errno));
+    fd_close(&fd);
+    return answered;
 }
 
 const char *control_client_way_out(int problem)

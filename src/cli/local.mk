@@ -4,6 +4,7 @@ bin_PROGRAMS += bulkhead
 bulkhead_SOURCES = src/cli/main.c $(CLI_CHECK_SOURCES) \
   src/cli/run.h src/cli/run.c \
   src/cli/control_client.h src/cli/control_client.c \
+  src/cli/order_command.h src/cli/order_command.c \
   src/cli/send_command.h src/cli/send_command.c \
   src/cli/status_command.h src/cli/status_command.c \
   src/cli/status_text.h src/cli/status_text.c \

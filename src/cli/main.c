@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/check.h"
+#include "cli/order_command.h"
 #include "cli/run.h"
 #include "cli/send_command.h"
 #include "cli/status_command.h"
@@ -23,6 +24,11 @@ static const struct command {
     {"run", run_command, "serve: with a conf file, or with a command to put behind a queue"},
     {"check", check_command, "report everything that is wrong with a conf file"},
     {"status", status_command, "show what a running bulkhead is doing"},
+    {"workers", workers_command, "show the workers of a running bulkhead"},
+    {"kill", order_command, "end a worker, and have it replaced"},
+    {"recycle", order_command, "replace every worker of a backend, without losing a request"},
+    {"log-level", order_command, "have a running bulkhead write more to its log, or less"},
+    {"drain", order_command, "end a running bulkhead when its requests have been answered"},
     {"send", send_command, "send a message to open WebSockets, or close them"},
 };
 
@@ -30,7 +36,7 @@ static void print_usage(FILE *out)
 {
     fputs("Usage: bulkhead COMMAND [OPTION]...\n\n", out);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
     fputs("\nbulkhead COMMAND --help says more about each.\n"
           "  -h, --help      print this\n"
           "  -V, --version   print the version\n",

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/status_text.h"
@@ -211,11 +212,46 @@ static void put_workers(const json_t *workers, const json_t *backends, struct bu
     table_put(&t, out);
 }
 
+static const json_t *backends_of(const json_t *page)
+{
+    return json_object_get(json_object_get(page, "front_status"), "backends");
+}
+
 void status_text(const json_t *page, struct buf *out)
 {
-    const json_t *front = json_object_get(page, "front_status"), *backends = json_object_get(front, "backends");
+    const json_t *front = json_object_get(page, "front_status"), *backends = backends_of(page);
     put_head(page, out);
     put_backends(backends, out);
     put_websockets(json_object_get(front, "websockets"), out);
     put_workers(json_object_get(page, "supervisor_workers"), backends, out);
+}
+
+void status_text_workers(const json_t *page, struct buf *out)
+{
+    struct buf table = {0};
+    put_workers(json_object_get(page, "supervisor_workers"), backends_of(page), &table);
+    if (table.len == 0)
+        buf_append_z(out, "no backend has workers\n");
+    else
+        buf_append(out, table.base + 1, table.len - 1); /* it begins with the line that parts it from others */
+    buf_free(&table);
+}
+
+void status_json_workers(const json_t *page, struct buf *out)
+{
+    json_t *workers = json_deep_copy(json_object_get(page, "supervisor_workers")), *w;
+    size_t i;
+    json_array_foreach(workers, i, w)
+    {
+        json_t *seen = json_deep_copy(find_worker(backends_of(page), w));
+        json_object_del(seen, "state"); /* the supervisor's word is the one that tells more */
+        json_object_update_missing(w, seen);
+        json_decref(seen);
+    }
+    json_t *all = json_object();
+    json_object_set_new(all, "workers", workers == NULL ? json_array() : workers);
+    char *text = json_dumps(all, JSON_COMPACT);
+    buf_append_z(out, text);
+    free(text);
+    json_decref(all);
 }

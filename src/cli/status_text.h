@@ -12,4 +12,9 @@
 
 void status_text(const json_t *page, struct buf *out);
 
+/* The same, of the workers only. */
+void status_text_workers(const json_t *page, struct buf *out);
+/* {"workers": […]}, in one line: of each, what the supervisor knows and what the front sees of it */
+void status_json_workers(const json_t *page, struct buf *out);
+
 #endif

@@ -2,11 +2,11 @@
  *
  * control_server: clients of the control socket: see control_server.h. Each is in one of four states, each with its
  * time limit: it is to say what it speaks, it is to send a line, the front is to answer, or it is to take its answer. A
- * client past its limit is closed; a front past its limit is done without.
+ * client past its limit is closed; a front past its limit is done without. In a fifth, what it has asked for takes its
+ * time; there it is only looked at whether it is still there.
  */
 #include "config.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +35,7 @@ enum client_state {
     CLIENT_NEW,     /* for its first byte: JSON or HTTP? */
     CLIENT_READING, /* for its request's line */
     CLIENT_ASKING,  /* for the front's answer */
+    CLIENT_HELD,    /* for what it has asked for to be done; without limit */
     CLIENT_WRITING  /* for it to take the answer */
 };
 
@@ -81,11 +82,11 @@ static void set_state(struct control_client *c, enum client_state state)
 {
     struct ev_loop *loop = c->server->loop;
     c->state = state;
-    c->timer.repeat = state == CLIENT_ASKING ? FRONT_TIMEOUT_S : CLIENT_TIMEOUT_S;
+    c->timer.repeat = state == CLIENT_HELD ? 0. : state == CLIENT_ASKING ? FRONT_TIMEOUT_S : CLIENT_TIMEOUT_S;
     ev_timer_again(loop, &c->timer);
     ev_io_stop(loop, &c->readable);
     ev_io_stop(loop, &c->writable);
-    if (state == CLIENT_NEW || state == CLIENT_READING)
+    if (state == CLIENT_NEW || state == CLIENT_READING || state == CLIENT_HELD)
         ev_io_start(loop, &c->readable);
     else if (state == CLIENT_WRITING)
         ev_io_start(loop, &c->writable);
@@ -107,17 +108,31 @@ static void answer_error(struct control_client *c, const char *words)
     set_state(c, CLIENT_WRITING);
 }
 
+static void obey(struct control_client *c, const struct wire_request *request)
+{
+    struct control_server *server = c->server;
+    if (!server->handler->obey(server->arg, request, c->number, &c->out)) {
+        set_state(c, CLIENT_HELD);
+        return;
+    }
+    buf_append_char(&c->out, '\n');
+    set_state(c, CLIENT_WRITING);
+}
+
 static void serve_request(struct control_client *c, struct str line)
 {
     struct control_server *server = c->server;
-    enum wire_command command;
+    struct wire_request request;
     char words[256];
-    if (!wire_command_decode(&command, line, words, sizeof(words))) {
+    if (!wire_request_decode(&request, line, words, sizeof(words))) {
         answer_error(c, words);
         return;
     }
-    assert(command == WIRE_COMMAND_STATUS);
     c->number = ++server->asked;
+    if (request.command != WIRE_COMMAND_STATUS) {
+        obey(c, &request);
+        return;
+    }
     set_state(c, CLIENT_ASKING);
     if (!server->handler->ask_front(server->arg, c->number))
         answer_status(c, STR_NONE);
@@ -184,7 +199,10 @@ static void read_line(struct control_client *c)
         return;
     }
     c->in.len += (size_t)n;
-    serve_line(c);
+    if (c->state == CLIENT_READING)
+        serve_line(c);
+    else if (c->in.len == WIRE_COMMAND_MAX)
+        client_close(c);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)
@@ -226,15 +244,31 @@ static void on_timeout(struct ev_loop *loop, ev_timer *w, int events)
         client_close(c);
 }
 
-void control_server_answer(struct control_server *server, uint32_t number, struct str front)
+static struct control_client *find_client(struct control_server *server, enum client_state state, uint32_t number)
 {
     for (struct list *l = server->clients.next; l != &server->clients; l = l->next) {
         struct control_client *c = LIST_ENTRY(l, struct control_client, link);
-        if (c->state == CLIENT_ASKING && c->number == number) {
-            answer_status(c, front);
-            return;
-        }
+        if (c->state == state && c->number == number)
+            return c;
     }
+    return NULL;
+}
+
+void control_server_answer(struct control_server *server, uint32_t number, struct str front)
+{
+    struct control_client *c = find_client(server, CLIENT_ASKING, number);
+    if (c != NULL)
+        answer_status(c, front);
+}
+
+void control_server_conclude(struct control_server *server, uint32_t number, struct str answer)
+{
+    struct control_client *c = find_client(server, CLIENT_HELD, number);
+    if (c == NULL)
+        return;
+    buf_append_str(&c->out, answer);
+    buf_append_char(&c->out, '\n');
+    set_state(c, CLIENT_WRITING);
 }
 
 static bool is_allowed(int fd)
@@ -304,8 +338,12 @@ void control_server_stop(struct control_server **server)
     struct control_server *s = *server;
     if (s == NULL)
         return;
-    while (!list_empty(&s->clients))
-        client_close(LIST_ENTRY(s->clients.next, struct control_client, link));
+    while (!list_empty(&s->clients)) {
+        struct control_client *c = LIST_ENTRY(s->clients.next, struct control_client, link);
+        ssize_t ignored = c->out.len > 0 ? send(c->fd, c->out.base, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+        (void)ignored;
+        client_close(c);
+    }
     ev_io_stop(s->loop, &s->acceptable);
     ev_timer_stop(s->loop, &s->pause);
     mem_free(server);

@@ -16,6 +16,7 @@
 
 struct ev_loop;
 struct control_server;
+struct wire_request;
 
 #define CONTROL_CLIENTS_MAX 16
 
@@ -24,6 +25,9 @@ struct control_handler {
     bool (*ask_front)(void *arg, uint32_t number);
     /* Appends the status page. front: its part, STR_NONE when it has not answered. */
     void (*put_status)(void *arg, struct buf *out, struct str front);
+    /* Does what is asked, but for status. true: the answer, an object in one line, has been appended. false: it comes
+     * later, by control_server_conclude. */
+    bool (*obey)(void *arg, const struct wire_request *request, uint32_t number, struct buf *out);
     /* Hands a client that speaks HTTP to the front; fd stays the server's. false: there is none to take it. */
     bool (*pass_client)(void *arg, int fd);
 };
@@ -31,8 +35,11 @@ struct control_handler {
 /* fd: listening, borrowed */
 struct control_server *control_server_start(struct ev_loop *loop, int fd, const struct control_handler *handler,
                                             void *arg);
+/* What is still to be sent goes out as far as that needs no waiting. */
 void control_server_stop(struct control_server **server);
 /* The front's part for the question of that number; of a question that nobody waits for any more, it is dropped. */
 void control_server_answer(struct control_server *server, uint32_t number, struct str front);
+/* The answer to the request of that number, an object in one line; dropped like the front's. */
+void control_server_conclude(struct control_server *server, uint32_t number, struct str answer);
 
 #endif

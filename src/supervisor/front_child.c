@@ -317,6 +317,7 @@ static void drain(struct front_child *fc)
 
 static void give_up_drain(struct front_child *fc)
 {
+    fc->cut_off = true;
     snprintf(fc->why, sizeof(fc->why), "not drained within drain_timeout (%.3g s)",
              (double)fc->conf->drain_timeout / 1e6);
     finish_off(fc);

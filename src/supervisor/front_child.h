@@ -68,6 +68,7 @@ struct front_child {
     enum front_state state; /* moved by front_child.c's enter() only */
     bool last;              /* no process is to follow this one */
     bool proven;            /* one has been serving once */
+    bool cut_off;           /* it was drained, and was not through in time */
     unsigned missed;        /* halves of heartbeat_timeout without a heartbeat */
     pid_t pid;
     uint32_t started; /* processes so far */

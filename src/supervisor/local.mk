@@ -16,6 +16,7 @@ libsupervisor_a_SOURCES = \
   src/supervisor/logsink.h src/supervisor/logsink.c \
   src/supervisor/notify.h src/supervisor/notify.c \
   src/supervisor/nursery.h \
+  src/supervisor/orders.h src/supervisor/orders.c \
   src/supervisor/output.h src/supervisor/output.c \
   src/supervisor/pool.h src/supervisor/pool.c \
   src/supervisor/probe.h src/supervisor/probe.c \

@@ -11,6 +11,7 @@
  *   census        looks at the age and the memory of the workers of all pools, once a second
  *   front_child   the front's process, and the channel to it; tells the supervisor by its listener
  *   control_server, status_page    "bulkhead status"
+ *   orders        what else is asked for over the control socket
  *   notify, status_line            what the service manager is told
  *   logsink       the log's way out
  *
@@ -47,6 +48,7 @@
 #include "supervisor/logsink.h"
 #include "supervisor/notify.h"
 #include "supervisor/nursery.h"
+#include "supervisor/orders.h"
 #include "supervisor/pool.h"
 #include "supervisor/rundir.h"
 #include "supervisor/status_line.h"
@@ -82,6 +84,7 @@ struct supervisor {
     struct pool *pools; /* owned; parallel to conf.backends: those that run in the front have no slots */
     size_t npools;
     struct census *census; /* NULL: nothing to look after */
+    struct orders orders;
     enum phase phase;
     bool hurry;     /* do not wait for anybody any more */
     bool announced; /* the lines for the human have been logged */
@@ -216,6 +219,7 @@ static void on_state(void *arg, const struct slot *s)
     m.count = slot_restarts(s);
     m.text = str_of(word_for_front(s->state));
     front_child_send(&sv->front, &m);
+    orders_on_pool(&sv->orders, s->pool);
     tell_manager(sv);
 }
 
@@ -273,6 +277,7 @@ static void on_serving(void *arg)
     struct supervisor *sv = arg;
     for (size_t i = 0; i < sv->npools; i++)
         pool_retell(&sv->pools[i]);
+    orders_retell(&sv->orders);
     announce(sv);
     tell_manager(sv);
 }
@@ -350,8 +355,14 @@ static bool pass_client(void *arg, int fd)
     return front_child_pass_client(&sv->front, fd);
 }
 
+static bool obey(void *arg, const struct wire_request *request, uint32_t number, struct buf *out)
+{
+    struct supervisor *sv = arg;
+    return orders_obey(&sv->orders, request, number, out);
+}
+
 static const struct control_handler control_handler = {
-    .ask_front = ask_front, .put_status = put_status, .pass_client = pass_client};
+    .ask_front = ask_front, .put_status = put_status, .obey = obey, .pass_client = pass_client};
 
 /* Reading anything else than sealed memory might wait. */
 static bool is_sealed_memory(int fd)
@@ -397,6 +408,17 @@ static void stop_at_once(struct supervisor *sv)
         pool_handle(&sv->pools[i], SLOT_STOP_NOW);
 }
 
+static void begin_stop(struct supervisor *sv, const char *what)
+{
+    log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; requests in progress have %.3g s (drain_timeout)", what,
+              (double)sv->conf->drain_timeout / 1e6);
+    sv->phase = PHASE_DRAINING;
+    notify_stopping(sv->notify);
+    notify_extend(sv->notify, sv->conf->drain_timeout + MANAGER_MARGIN_US);
+    bindings_close(&sv->bindings); /* the front closes its copies: from then on connections are refused */
+    front_child_drain(&sv->front);
+}
+
 static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int events)
 {
     struct supervisor *sv = w->data;
@@ -405,13 +427,14 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int events)
         stop_at_once(sv);
         return;
     }
-    log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; requests in progress have %.3g s (drain_timeout)",
-              sigabbrev_np(w->signum), (double)sv->conf->drain_timeout / 1e6);
-    sv->phase = PHASE_DRAINING;
-    notify_stopping(sv->notify);
-    notify_extend(sv->notify, sv->conf->drain_timeout + MANAGER_MARGIN_US);
-    bindings_close(&sv->bindings); /* the front closes its copies: from then on connections are refused */
-    front_child_drain(&sv->front);
+    begin_stop(sv, sigabbrev_np(w->signum));
+}
+
+static void on_drain_order(void *arg)
+{
+    struct supervisor *sv = arg;
+    if (sv->phase == PHASE_RUNNING)
+        begin_stop(sv, "drain");
 }
 
 static void on_hang_up(struct ev_loop *loop, ev_signal *w, int events)
@@ -593,6 +616,13 @@ static void release(struct supervisor *sv)
 static void start_all(struct supervisor *sv)
 {
     sv->control_server = control_server_start(sv->nursery.loop, sv->control.fd, &control_handler, sv);
+    sv->orders = (struct orders){.pools = sv->pools,
+                                 .npools = sv->npools,
+                                 .front = &sv->front,
+                                 .server = sv->control_server,
+                                 .drain = on_drain_order,
+                                 .arg = sv,
+                                 .log_level = -1};
     warn_of_short_watchdog(sv);
     bindings_keep(&sv->bindings, sv->notify);
     notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, start_timeout)) + MANAGER_MARGIN_US);
@@ -628,6 +658,9 @@ int supervisor_run(const struct conf *conf)
     if (!sv.ended)
         ev_run(sv.nursery.loop, 0);
     unwatch_signals(&sv);
+    orders_ended(&sv.orders, sv.front.cut_off ? "not drained within drain_timeout: what was still running was cut off"
+                             : sv.hurry       ? "stopped at once: what was still running was cut off"
+                                              : NULL);
     log_write(LOG_LEVEL_INFO, "supervisor", "stopped");
     release(&sv);
     return sv.exit_code;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * command: what the commands (`bulkhead status` …) and the supervisor say to each other over the control socket: JSON,
- * one object a line each way. A request is {"command": NAME}; an answer is the status page, or {"error": TEXT}. No I/O.
- * Supervisor and commands, single-threaded.
+ * one object a line each way. A request is {"command": NAME}, with one argument more where the command takes one
+ * (command.c has the table); an answer is the status page, {"ok": true, …}, or {"error": TEXT}. No I/O. Supervisor and
+ * commands, single-threaded.
  */
 #ifndef BULKHEAD_WIRE_COMMAND_H
 #define BULKHEAD_WIRE_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "base/buf.h"
 #include "base/str.h"
 
 /* a request's line with its newline */
@@ -18,11 +21,31 @@
 #define WIRE_ANSWER_MAX       (16 * 1024 * 1024)
 #define WIRE_FRONT_STATUS_MAX (12 * 1024 * 1024)
 
-enum wire_command { WIRE_COMMAND_STATUS, WIRE_COMMAND_COUNT };
+/* bytes of an argument that is text, with its NUL */
+#define WIRE_ARGUMENT_MAX 256
+
+enum wire_command {
+    WIRE_COMMAND_STATUS,
+    WIRE_COMMAND_KILL,      /* "pid": a worker's */
+    WIRE_COMMAND_RECYCLE,   /* "backend": its name; answered when all of its workers have been replaced */
+    WIRE_COMMAND_LOG_LEVEL, /* "level": a word */
+    WIRE_COMMAND_DRAIN,     /* answered when it has ended */
+    WIRE_COMMAND_COUNT
+};
+
+struct wire_request {
+    enum wire_command command;
+    int64_t number;               /* the argument, if it is a number */
+    char text[WIRE_ARGUMENT_MAX]; /* the argument, if it is text */
+};
 
 const char *wire_command_name(enum wire_command c);
+/* The argument that it takes, and whether that is a number; NULL: none */
+const char *wire_command_argument(enum wire_command c, bool *is_number_r);
+/* Appends the request's line, with its newline. */
+void wire_request_put(const struct wire_request *request, struct buf *out);
 /* line: without its newline. false: no request that we know; what is wrong with it is in error_r, NUL-terminated. */
-bool wire_command_decode(enum wire_command *c_r, struct str line, char *error_r, size_t error_size);
+bool wire_request_decode(struct wire_request *request_r, struct str line, char *error_r, size_t error_size);
 /* Is this one JSON object, fit to stand within a line of ours once wire_command_fold has been over it? */
 bool wire_command_is_object(struct str json);
 /* Makes one line of a JSON text: outside of strings line ends are mere space, and inside they cannot be. */

@@ -8,27 +8,55 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "wire/command.h"
 
-static bool decode(const char *line, char *error, size_t size)
+static bool decode(const char *line, struct wire_request *r, char *error, size_t size)
 {
-    enum wire_command c = WIRE_COMMAND_COUNT;
     error[0] = '\0';
-    bool taken = wire_command_decode(&c, str_of(line), error, size);
-    assert_int_equal(c, taken ? WIRE_COMMAND_STATUS : WIRE_COMMAND_COUNT);
+    bool taken = wire_request_decode(r, str_of(line), error, size);
     assert_true(taken == (error[0] == '\0'));
     return taken;
 }
 
-static void status_is_known(void **state)
+static void every_command_is_known(void **state)
 {
+    struct wire_request r;
     char error[200];
-    assert_true(decode("{\"command\":\"status\"}", error, sizeof(error)));
-    assert_true(decode(" { \"command\" : \"status\" } ", error, sizeof(error)));
+    assert_true(decode("{\"command\":\"status\"}", &r, error, sizeof(error)));
+    assert_int_equal(r.command, WIRE_COMMAND_STATUS);
+    assert_true(decode(" { \"pid\": 12, \"command\" : \"kill\" } ", &r, error, sizeof(error)));
+    assert_int_equal(r.command, WIRE_COMMAND_KILL);
+    assert_int_equal(r.number, 12);
+    assert_true(decode("{\"command\":\"recycle\",\"backend\":\"shop\"}", &r, error, sizeof(error)));
+    assert_int_equal(r.command, WIRE_COMMAND_RECYCLE);
+    assert_string_equal(r.text, "shop");
+    assert_true(decode("{\"command\":\"log-level\",\"level\":\"debug\"}", &r, error, sizeof(error)));
+    assert_true(decode("{\"command\":\"drain\"}", &r, error, sizeof(error)));
+    assert_int_equal(r.command, WIRE_COMMAND_DRAIN);
+}
+
+static void what_is_put_is_taken(void **state)
+{
+    for (unsigned c = 0; c < WIRE_COMMAND_COUNT; c++) {
+        struct wire_request r = {.command = (enum wire_command)c, .number = 77, .text = "a \"b\"\\"}, back;
+        struct buf line = {0};
+        char error[200];
+        bool is_number;
+        wire_request_put(&r, &line);
+        assert_int_equal(line.base[line.len - 1], '\n');
+        assert_true(wire_request_decode(&back, (struct str){line.base, line.len - 1}, error, sizeof(error)));
+        assert_int_equal(back.command, c);
+        if (wire_command_argument(r.command, &is_number) != NULL && is_number)
+            assert_int_equal(back.number, 77);
+        else if (wire_command_argument(r.command, &is_number) != NULL)
+            assert_string_equal(back.text, r.text);
+        buf_free(&line);
+    }
 }
 
 static void everything_else_is_refused_with_words(void **state)
@@ -41,19 +69,43 @@ static void everything_else_is_refused_with_words(void **state)
                                "{\"command\":1}",
                                "{\"command\":\"stop\"}",
                                "{\"command\":\"status\",\"more\":1}",
+                               "{\"command\":\"kill\"}",
+                               "{\"command\":\"kill\",\"pid\":\"1\"}",
+                               "{\"command\":\"kill\",\"pid\":1.5}",
+                               "{\"command\":\"kill\",\"pid\":1,\"backend\":\"x\"}",
+                               "{\"command\":\"recycle\",\"backend\":1}",
+                               "{\"command\":\"recycle\",\"pid\":1}",
+                               "{\"command\":\"recycle\",\"backend\":\"a\\u0000b\"}",
                                "{\"command\":\"status\"}{}",
                                "{\"command\":\"status\",\"command\":\"x\"}"};
+    struct wire_request r;
     char error[200];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(decode(bad[i], error, sizeof(error)));
-    assert_non_null(strstr((decode("{\"command\":\"stop\"}", error, sizeof(error)), error), "there is: status"));
+        assert_false(decode(bad[i], &r, error, sizeof(error)));
+    decode("{\"command\":\"stop\"}", &r, error, sizeof(error));
+    assert_non_null(strstr(error, "there is: status, kill, recycle, log-level, drain"));
+    decode("{\"command\":\"kill\"}", &r, error, sizeof(error));
+    assert_non_null(strstr(error, "'kill' needs \"pid\", a whole number"));
+}
+
+static void an_argument_that_is_too_long_is_refused(void **state)
+{
+    char line[WIRE_ARGUMENT_MAX + 100], name[WIRE_ARGUMENT_MAX + 1], error[200];
+    struct wire_request r;
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    snprintf(line, sizeof(line), "{\"command\":\"recycle\",\"backend\":\"%s\"}", name);
+    assert_false(decode(line, &r, error, sizeof(error)));
+    name[sizeof(name) - 2] = '\0';
+    snprintf(line, sizeof(line), "{\"command\":\"recycle\",\"backend\":\"%s\"}", name);
+    assert_true(decode(line, &r, error, sizeof(error)));
 }
 
 static void words_fit_into_what_the_caller_has(void **state)
 {
     char error[10] = "";
-    enum wire_command c;
-    assert_false(wire_command_decode(&c, STR("{\"command\":\"unheard-of\"}"), error, sizeof(error)));
+    struct wire_request r;
+    assert_false(wire_request_decode(&r, STR("{\"command\":\"unheard-of\"}"), error, sizeof(error)));
     assert_int_equal(strlen(error), sizeof(error) - 1);
 }
 
@@ -75,7 +127,9 @@ static void folding_leaves_one_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(status_is_known),
+        cmocka_unit_test(every_command_is_known),
+        cmocka_unit_test(what_is_put_is_taken),
+        cmocka_unit_test(an_argument_that_is_too_long_is_refused),
         cmocka_unit_test(everything_else_is_refused_with_words),
         cmocka_unit_test(words_fit_into_what_the_caller_has),
         cmocka_unit_test(only_an_object_may_stand_in_an_answer),

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * order_command: see order_command.h. A command is a row of the table: the request that it makes, and how its answer is
+ * told to a human.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "cli/control_client.h"
+#include "cli/order_command.h"
+#include "wire/command.h"
+
+#define EXIT_BAD   2
+#define PATIENCE_S 5
+
+struct order {
+    enum wire_command command;
+    const char *argument; /* as the usage names it; NULL: none */
+    unsigned patience_s;  /* 0: it takes as long as it takes */
+    const char *help;
+    void (*tell)(const json_t *answer, struct buf *out);
+};
+
+static long long number(const json_t *answer, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(answer, key));
+}
+
+static double real(const json_t *answer, const char *key)
+{
+    return json_number_value(json_object_get(answer, key));
+}
+
+static void append_text(struct buf *out, const json_t *answer, const char *key)
+{
+    const char *text = json_string_value(json_object_get(answer, key));
+    buf_append_printable(out, str_of(text == NULL ? "" : text));
+}
+
+static void tell_kill(const json_t *answer, struct buf *out)
+{
+    buf_printf(out, "worker %lld of ", number(answer, "pid"));
+    append_text(out, answer, "backend");
+    buf_printf(out, " has been told to end (SIGTERM, and SIGKILL after %.3g s) and is replaced\n",
+               real(answer, "stop_timeout_s"));
+}
+
+static void tell_recycle(const json_t *answer, struct buf *out)
+{
+    append_text(out, answer, "backend");
+    buf_printf(out, ": %lld %s replaced in %.1f s\n", number(answer, "workers"),
+               number(answer, "workers") == 1 ? "worker" : "workers", real(answer, "seconds"));
+}
+
+static void tell_log_level(const json_t *answer, struct buf *out)
+{
+    buf_append_z(out, "the log level is ");
+    append_text(out, answer, "level");
+    buf_append_z(out, ", until bulkhead is started again\n");
+}
+
+static void tell_drain(const json_t *answer, struct buf *out)
+{
+    buf_append_z(out, "drained: every request has been answered, and bulkhead has ended\n");
+}
+
+static const struct order orders[] = {
+    {WIRE_COMMAND_KILL, "PID", PATIENCE_S,
+     "Ends the worker with this process id (SIGTERM, and SIGKILL after stop_timeout), and has it replaced. The call "
+     "that\n"
+     "runs on it is answered with 502. \"bulkhead workers\" shows the process ids.\n",
+     tell_kill},
+    {WIRE_COMMAND_RECYCLE, "BACKEND", 0,
+     "Replaces every worker of a backend, one after the other (max_surge at a time): each serves on until another is\n"
+     "ready in its place, and until its calls have ended. Waits, and says whether it was done.\n",
+     tell_recycle},
+    {WIRE_COMMAND_LOG_LEVEL, "LEVEL", PATIENCE_S,
+     "Sets the least important level that is written to the log: error, warning, info or debug.\n", tell_log_level},
+    {WIRE_COMMAND_DRAIN, NULL, 0,
+     "Ends bulkhead as SIGTERM does: no new connections, running requests have drain_timeout. Waits for the end.\n",
+     tell_drain},
+};
+
+static const struct order *find_order(const char *name)
+{
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        if (strcmp(wire_command_name(orders[i].command), name) == 0)
+            return &orders[i];
+    }
+    assert(!"main.c knows an order that is none");
+    return NULL;
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------------- */
+
+struct options {
+    const char *file, *control, *argument;
+    bool json, help, wrong;
+};
+
+static int print_usage(const struct order *order)
+{
+    printf("Usage: bulkhead %s [-c FILE | --control PATH] [--json]%s%s\n"
+           "\n"
+           "%s"
+           "\n"
+           "  -c, --conf FILE      the conf file it runs with, which names its control socket\n"
+           "      --control PATH   its control socket (default: where a conf that does not say puts it)\n"
+           "      --json           the answer as a JSON object\n"
+           "  -h, --help           print this\n"
+           "\n"
+           "Exit status: 0 done, 1 not done, 2 the usage or the conf is bad.\n",
+           wire_command_name(order->command), order->argument == NULL ? "" : " ",
+           order->argument == NULL ? "" : order->argument, order->help);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* What is wrong with the arguments; NULL when all is well. */
+static const char *take_arguments(struct options *o, const struct order *order, int argc, char **argv)
+{
+    int wanted = order->argument == NULL ? 0 : 1;
+    if (o->file != NULL && o->control != NULL)
+        return "-c and --control both name the control socket; give one of them";
+    if (argc - optind < wanted)
+        return "an argument is missing";
+    if (argc - optind > wanted)
+        return "there are too many arguments";
+    o->argument = wanted == 0 ? NULL : argv[optind];
+    return NULL;
+}
+
+static bool parse_options(struct options *o, const struct order *order, int argc, char **argv)
+{
+    static const struct option names[] = {{"conf", required_argument, NULL, 'c'},
+                                          {"control", required_argument, NULL, 's'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    int letter;
+    optind = 0; /* begins anew: the caller may have used getopt for its own options */
+    while ((letter = getopt_long(argc, argv, "c:h", names, NULL)) != -1) {
+        o->file = letter == 'c' ? optarg : o->file;
+        o->control = letter == 's' ? optarg : o->control;
+        o->json = o->json || letter == 'j';
+        o->help = o->help || letter == 'h';
+        o->wrong = o->wrong || letter == '?';
+    }
+    if (o->help || o->wrong)
+        return !o->wrong;
+    const char *wrong = take_arguments(o, order, argc, argv);
+    if (wrong != NULL)
+        fprintf(stderr, "bulkhead %s: %s\n", argv[0], wrong);
+    return wrong == NULL;
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------ */
+
+static bool make_request(struct wire_request *request, const struct order *order, const char *argument)
+{
+    bool is_number;
+    *request = (struct wire_request){.command = order->command};
+    if (wire_command_argument(order->command, &is_number) == NULL)
+        return true;
+    if (!is_number && strlen(argument) < sizeof(request->text)) {
+        strcpy(request->text, argument);
+        return true;
+    }
+    char *end = NULL;
+    errno = 0;
+    request->number = is_number ? strtoll(argument, &end, 10) : 0;
+    if (is_number && errno == 0 && end != argument && *end == '\0')
+        return true;
+    fprintf(stderr, "bulkhead %s: \"%.64s\" is %s\n", wire_command_name(order->command), argument,
+            is_number ? "no process id: a whole number" : "too long");
+    return false;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------------- */
+
+static bool show(const struct order *order, struct buf *answer, bool as_json)
+{
+    const char *name = wire_command_name(order->command);
+    json_t *page = json_loadb(answer->base, answer->len, 0, NULL);
+    const char *error = json_string_value(json_object_get(page, "error"));
+    bool is_done = json_is_true(json_object_get(page, "ok"));
+    struct buf text = {0};
+    if (as_json) {
+        buf_append_str(&text, buf_str(answer));
+        buf_append_char(&text, '\n');
+    } else if (is_done) {
+        order->tell(page, &text);
+    } else {
+        buf_printf(&text, "bulkhead %s: ", name);
+        buf_append_printable(&text, str_of(error != NULL ? error : "its answer is none"));
+        buf_append_char(&text, '\n');
+    }
+    FILE *to = is_done || as_json ? stdout : stderr;
+    bool is_told = fwrite(text.base, 1, text.len, to) == text.len && fflush(to) == 0;
+    buf_free(&text);
+    json_decref(page);
+    return is_done && is_told;
+}
+
+int order_command(int argc, char **argv)
+{
+    const struct order *order = find_order(argv[0]);
+    struct options options = {0};
+    struct wire_request request;
+    struct buf answer = {0};
+    if (!parse_options(&options, order, argc, argv) ||
+        (!options.help && !make_request(&request, order, options.argument))) {
+        fprintf(stderr, "Try \"bulkhead %s --help\".\n", argv[0]);
+        return EXIT_BAD;
+    }
+    if (options.help)
+        return print_usage(order);
+    char *control = control_client_path(options.file, options.control);
+    if (control == NULL)
+        return EXIT_BAD;
+    bool done = control_client_ask(argv[0], control, &request, order->patience_s, &answer) &&
+                show(order, &answer, options.json);
+    buf_free(&answer);
+    mem_free(&control);
+    return done ? 0 : 1;
+}
