@@ -29,6 +29,7 @@ void message_fail(struct message *m, enum reason reason, int status, struct str 
     m->status = status;
     m->is_complete = true;
     m->is_stalled = false;
+    m->played = 0;
     buf_clear(&m->answer);
     buf_append_str(&m->answer, detail);
 }
@@ -134,35 +135,62 @@ static void play_event(struct message *m, enum ws_event_kind kind, struct str co
     }
 }
 
-/* Until the bytes are used, the answer is found bad, or the connection ends. */
-static void play(struct message *m, struct str bytes)
+/* Until the bytes are used, there is no room or it has been enough for this turn of the loop; or the answer is found bad,
+ * or the connection ends. Returns how many were used. */
+static size_t play(struct message *m, struct str bytes)
 {
+    struct messages *c = m->connection;
     enum ws_event_kind kind;
     struct str content;
     const char *why;
     size_t used = 0;
-    while (m->stage == ANSWER_EVENTS && messages_is_talking(m->connection)) {
+    while (m->stage == ANSWER_EVENTS && messages_is_talking(c) && ws_has_room(&c->ws) && c->events_left != 0) {
         enum ws_event_result result = ws_event_next(&m->decoder, bytes, &used, &kind, &content, &why);
         if (result == WS_EVENT_MORE)
-            return;
+            break;
+        c->events_left--;
         if (result == WS_EVENT_BAD)
             fail(m, REASON_HANDLER_FAILED, why);
         else
             play_event(m, kind, content);
     }
+    return used;
+}
+
+static struct str rest_of(const struct message *m)
+{
+    struct str all = buf_str(&m->answer);
+    return m->played == 0 ? all : (struct str){all.base + m->played, all.len - m->played};
+}
+
+/* Events are here whose turn has not come. */
+static bool has_rest(const struct message *m)
+{
+    return m->stage == ANSWER_EVENTS && m->played != m->answer.len && messages_is_talking(m->connection);
+}
+
+/* What waits for room is woken by on_room; what waits for the next turn, by the chores. */
+static void play_on_later(struct message *m)
+{
+    if (m->connection->events_left == 0)
+        messages_schedule(m->connection);
 }
 
 /* ---- delivery --------------------------------------------------------------------------------------------------- */
 
 static void deliver_events(struct message *m)
 {
-    if (m->answer.len != 0) {
-        struct buf held = m->answer; /* a failure's detail takes its place */
-        m->answer = (struct buf){0};
-        play(m, buf_str(&held));
-        buf_free(&held);
+    size_t used = play(m, rest_of(m));
+    if (m->stage != ANSWER_EVENTS)
+        return; /* a failure's detail has taken their place */
+    m->played += used;
+    if (has_rest(m)) {
+        play_on_later(m);
+        return;
     }
-    if (m->stage == ANSWER_EVENTS && m->is_complete && !ws_event_is_complete(&m->decoder))
+    m->played = 0;
+    buf_clear(&m->answer);
+    if (m->is_complete && !ws_event_is_complete(&m->decoder))
         fail(m, REASON_HANDLER_FAILED, "the backend's answer ends in the middle of an event");
 }
 
@@ -180,6 +208,8 @@ bool message_deliver(struct message *m)
         deliver_events(m);
     else if (m->stage == ANSWER_WHOLE)
         deliver_whole(m);
+    if (has_rest(m))
+        return false;
     if (m->is_complete) {
         if (m->stage == ANSWER_FAILED)
             say_failure(m);
@@ -291,20 +321,33 @@ static void fail_large(struct message *m)
         messages_pump(c);
 }
 
-/* Events of the first in line go out; the others' are kept for their turn. */
-static bool take_events(struct message *m, struct str bytes)
+/* Events of the first in line go out as far as that goes now, and the executor waits while some are left. */
+static void play_at_once(struct message *m, struct str bytes)
 {
     struct messages *c = m->connection;
-    if (is_first(m) && m->answer.len == 0) {
-        play(m, bytes);
-        if (m->is_complete)
-            messages_pump(c);
-        else
-            m->is_stalled = messages_is_talking(c) && !ws_has_room(&c->ws);
-        return !m->is_stalled;
+    size_t used = play(m, bytes);
+    if (m->is_complete) {
+        messages_pump(c);
+        return;
     }
-    buf_append_str(&m->answer, bytes);
-    m->is_stalled = m->answer.len >= (size_t)c->conf->max_message;
+    if (!messages_is_talking(c))
+        return;
+    buf_append(&m->answer, bytes.base + used, bytes.len - used);
+    m->is_stalled = has_rest(m) || !ws_has_room(&c->ws);
+    if (has_rest(m))
+        play_on_later(m);
+}
+
+/* The others' are kept for their turn. */
+static bool take_events(struct message *m, struct str bytes)
+{
+    const struct messages *c = m->connection;
+    if (is_first(m) && !has_rest(m)) {
+        play_at_once(m, bytes);
+    } else {
+        buf_append_str(&m->answer, bytes);
+        m->is_stalled = m->answer.len - m->played >= (size_t)c->conf->max_message;
+    }
     return !m->is_stalled;
 }
 

@@ -72,6 +72,7 @@ static void reset(struct message *m, struct messages *c, enum message_kind kind,
     m->reason = REASON_NONE;
     m->status = 0;
     m->bytes_out = 0;
+    m->played = 0;
     list_init(&m->link);
     ws_event_decoder_init(&m->decoder, (size_t)c->conf->max_message);
 }

@@ -38,6 +38,7 @@ struct messages *messages_create(const struct arrival *a, struct ws_facts *facts
     c->generation = generation_ref(a->generation);
     c->facts = ws_facts_ref(facts);
     c->chores.run = on_chores;
+    c->events_left = MESSAGES_EVENTS_A_TURN;
     list_init(&c->chores.link);
     list_init(&c->waiting);
     list_init(&c->line);
@@ -139,6 +140,8 @@ static void on_chores(struct loop_task *task)
         message_abandon(m);
     abandon_ending(c);
     c->chores_posted = false;
+    c->events_left = MESSAGES_EVENTS_A_TURN;
+    messages_pump(c);
     messages_settle(c);
 }
 

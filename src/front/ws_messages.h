@@ -26,6 +26,9 @@
 #include "upstream/ws.h"
 #include "wire/ws_event.h"
 
+/* One answer may hold as many events as it has room for; its connection's share of a turn of the loop */
+#define MESSAGES_EVENTS_A_TURN 256
+
 struct conf_websocket;
 struct messages;
 struct messages_events;
@@ -73,6 +76,7 @@ struct message {
     enum reason reason;
     int status;        /* of the answer; FAILED: what the client is told */
     struct buf answer; /* kept from use to use, as `fields` is */
+    size_t played;     /* EVENTS: of `answer` */
     struct ws_event_decoder decoder;
     uint64_t bytes_out; /* of messages sent to the client */
     struct call_field *fields;
@@ -123,11 +127,13 @@ struct messages {
     size_t waiting_bytes;
     unsigned in_line;
     uint64_t calls; /* made so far, without OPEN */
-    /* What must not be done inside of an executor's callback: calls are abandoned. */
+    /* What must not be done inside of an executor's callback: calls are abandoned; or waits for the next turn of the
+     * loop: more events are played. */
     struct loop_task chores;
     bool chores_posted;
-    bool is_over;    /* no answer can reach the client any more: every call is to be abandoned */
-    bool by_backend; /* it asked for the end */
+    unsigned events_left; /* how many may be played before the chores */
+    bool is_over;         /* no answer can reach the client any more: every call is to be abandoned */
+    bool by_backend;      /* it asked for the end */
     enum reason reason;
     unsigned leave_code;            /* close with it when the calls have been answered; 0: stay */
     struct messages_events *events; /* NULL: format plain */

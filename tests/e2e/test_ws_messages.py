@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import struct
 import threading
 import time
@@ -243,6 +244,72 @@ def test_answers_come_in_the_order_of_the_messages():
         taken(ws)  # no answer overtakes the first
         up.let(b"hold 1")
         assert [ws.message() for _ in range(5)] == ["hold 1", "hold 2", "three", "four", "five"]
+
+
+def test_events_that_waited_for_their_turn_go_out_as_the_client_takes_them():
+    many = events(*[("TEXT", "%01000d" % n) for n in range(4000)])
+    first = threading.Event()
+
+    def answer(seen, _):
+        if seen.body == b"first":
+            first.wait(60)
+            return respond("first")
+        return respond(many, 200, [f"Content-Type: {EVENTS}"])
+    with RecordingBackend(answer) as up, \
+            Bulkhead(conf(proxy(up), in_flight=2, max_message="8MiB", max_unsent="4KiB")) as b, socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", b.port))
+        ws = ws_to(b, sock=sock)
+        ws.text("first")
+        ws.text("many")
+        eventually(lambda: len(up.seen) == 2 and b.backend("up")["busy"] == 1, "the second answer is here, whole")
+
+        def out():
+            return b.status()["websockets"][0]["messages_out"]
+        assert out() == 0
+        first.set()
+        eventually(lambda: out() > 1, "the first of the second's events")
+        assert out() < 3000, "what does not fit the kernel's buffers waits as it came"
+        assert ws.message() == "first"
+        assert [int(ws.message()) for _ in range(4000)] == list(range(4000))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_an_answer_of_very_many_events_does_not_hold_up_others(held):
+    first, over, waits = threading.Event(), threading.Event(), []
+
+    def answer(seen, _):
+        if seen.body == b"first":
+            first.wait(60)
+            return respond("first")
+        return respond(b"PONG\r\n" * 170000 + b"TEXT 4\r\nlast\r\n", 200, [f"Content-Type: {EVENTS}"])
+
+    def look(b):
+        with b.connect() as client:
+            while not over.is_set():
+                began = time.monotonic()
+                client.send("GET /elsewhere HTTP/1.1\r\nHost: test\r\n\r\n")
+                assert client.response().status == 404
+                waits.append(time.monotonic() - began)
+                time.sleep(0.001)  # the pace
+    with RecordingBackend(answer) as up, Bulkhead(conf(proxy(up), in_flight=2)) as b, ws_to(b) as ws:
+        looker = threading.Thread(target=look, args=(b,))
+        looker.start()
+        ws.text("first")
+        if not held:
+            first.set()
+            assert ws.message() == "first"
+        ws.text("many")
+        if held:
+            eventually(lambda: len(up.seen) == 2 and b.backend("up")["busy"] == 1, "the second answer is here, whole")
+            first.set()
+            assert ws.message() == "first"
+        received = b""
+        while not received.endswith(b"\x81\x04last"):
+            received = received[-5:] + ws.stream.sock.recv(1 << 20)
+        over.set()
+        looker.join()
+        assert max(waits) < 0.1 * SLOW, "170,000 frames take many turns of the loop"
 
 
 def test_one_call_at_a_time_unless_told_otherwise():
