@@ -89,6 +89,7 @@ struct conf_backend {
         idle_timeout;   /* towards proxy upstreams and workers; first_byte: -1 none */
     int64_t keep_alive; /* idle time after which a kept upstream connection is not used again */
     enum conf_on_abandon on_abandon;
+    bool kill_only_if_queued; /* a worker past its call's timeout is left alone while no call waits */
     /* when a process is replaced; 0 and -1: never for that reason */
     int64_t max_requests;                    /* calls, give or take a tenth */
     int64_t max_lifetime;                    /* give or take a tenth */

@@ -292,7 +292,9 @@ static const struct key backend_keys[] = {
              "stays taken until the thread returns."},
     {"warn_after", KEY_DURATION, AT(conf_backend, warn_after), BETWEEN(UNITS_MS, UNITS_D),
      .computed = "5s, or timeout if that is less", .example = "\"5s\"", .reload = KEY_LIVE,
-     .help = "A call that runs longer is reported in the log while it runs."},
+     .help =
+         "A call that runs longer is reported in the log while it runs, once: its request and age, and of the process "
+         "that runs it the state, the system call and the CPU time that it has taken for it."},
     {"start_timeout", KEY_DURATION, AT(conf_backend, start_timeout), BETWEEN(100 * UNITS_MS, UNITS_H),
      .fallback = "\"30s\"", .fits = CHILD, .reload = KEY_LIVE,
      .help = "Time in which a new process must be able to serve; then it is killed and another is tried."},
@@ -311,6 +313,10 @@ static const struct key backend_keys[] = {
      .fits = KEYS_WORKERS, .reload = KEY_RESTART_BACKEND,
      .help = "What becomes of a running call whose client has left: it finishes, or its worker is killed and replaced. "
              "Its slot is free when the work has ended, not before."},
+    {"kill_only_if_queued", KEY_BOOL, AT(conf_backend, kill_only_if_queued), .fallback = "false", .fits = KEYS_WORKERS,
+     .reload = KEY_RESTART_BACKEND,
+     .help = "A worker whose call runs past timeout is killed only if other calls wait for a slot, then or later; else "
+             "it may finish what it does. The client gets its 504 in either case."},
     {"max_requests", KEY_COUNT, AT(conf_backend, max_requests), BETWEEN(0, 1000000000), .fallback = "0", .fits = CHILD,
      .reload = KEY_RESTART_BACKEND,
      .help = "Calls after which a process is replaced, give or take a tenth, so that not all go at once; 0: never. It "

@@ -169,6 +169,7 @@ static struct crew_worker *worker_create(struct crew *c, unsigned slot, uint32_t
     w->generation = generation;
     w->pid = pid;
     w->nseats = w->holds = seats;
+    w->has_cpu_clock = pid != 0 && clock_getcpuclockid(pid, &w->cpu_clock) == 0;
     w->most_calls = (uint64_t)jitter((int64_t)c->options.max_calls, (uint64_t)pid << 32 | generation);
     for (unsigned i = 0; i < seats; i++)
         seat_init(&w->seats[i], w);
@@ -297,6 +298,45 @@ void crew_lost(struct executor *ex, unsigned slot, uint32_t generation, const ch
     }
     log_write(LOG_LEVEL_DEBUG, "executor", "%s: worker %u (pid %d) is lost: %s", ex->backend, slot, (int)w->pid, why);
     worker_lose(c, w); /* unlocks */
+}
+
+/* ---- calls that go on past their time --------------------------------------------------------------------------- */
+
+/* One that is past its time and has been left alone, the oldest; its worker is marked as killed. */
+static struct seat *find_overdue_locked(struct crew *c)
+{
+    struct seat *oldest = NULL;
+    for (struct list *at = c->workers.next; at != &c->workers; at = at->next) {
+        struct crew_worker *w = LIST_ENTRY(at, struct crew_worker, link);
+        for (unsigned i = 0; i < w->nseats && !w->killed && !w->lost; i++) {
+            struct seat *s = &w->seats[i];
+            if (s->state == SEAT_STUCK && (oldest == NULL || s->started_us < oldest->started_us))
+                oldest = s;
+        }
+    }
+    return oldest;
+}
+
+static void crew_press(struct executor *ex)
+{
+    struct crew *c = crew_of(ex);
+    if (!c->options.kill_only_if_queued || ex->run != CALL_CLASS_WORKERS)
+        return;
+    pthread_mutex_lock(&c->lock);
+    const struct seat *s = find_overdue_locked(c);
+    struct crew_worker *w = s == NULL ? NULL : s->worker;
+    unsigned slot = w == NULL ? 0 : w->slot;
+    uint32_t generation = w == NULL ? 0 : w->generation;
+    if (w != NULL) {
+        w->killed = true;
+        crew_withdraw_locked(c, w);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (w == NULL)
+        return;
+    crew_announce(c);
+    if (ex->kill_worker != NULL)
+        ex->kill_worker(ex, slot, generation, "deadline, and calls wait", ex->lease_arg);
 }
 
 /* ---- berths ----------------------------------------------------------------------------------------------------- */
@@ -474,6 +514,8 @@ static const struct executor_ops crew_ops = {
     .start = seat_start,
     .abandon = seat_abandon,
     .resume = seat_resume,
+    .trace = seat_trace,
+    .press = crew_press,
     .visit = crew_visit,
     .free = crew_free,
 };

@@ -21,7 +21,8 @@ struct crew_options {
     int64_t connect_timeout_us, first_byte_timeout_us, idle_timeout_us, keep_alive_us; /* -1 or CLOCK_NEVER: none */
     size_t response_head_max, response_fields_max, response_interim_max;
     bool kill_on_abandon;
-    uint64_t max_calls; /* of a worker, give or take a tenth, until it is told of as spent; 0: any number */
+    bool kill_only_if_queued; /* a worker past a call's deadline goes on unless calls wait for a slot */
+    uint64_t max_calls;       /* of a worker, give or take a tenth, until it is told of as spent; 0: any number */
 };
 
 struct executor *crew_create(const struct crew_options *options);

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "executor/crew.h"
 #include "executor/retry.h"
@@ -28,7 +29,7 @@ enum seat_state {
     SEAT_KEPT,    /* idle, with a connection; on crew->kept */
     SEAT_PASSING, /* promised to a waiter, whose task is on its way to its loop */
     SEAT_RUNNING, /* its hop runs the call: waits for the hop's on_end */
-    SEAT_STUCK,   /* the call's time is over. threads: waits for the hop's on_end; workers: for crew_lost */
+    SEAT_STUCK, /* the call's time is over. Its worker is being killed: waits for crew_lost; else for the hop's on_end */
     SEAT_ENDING,  /* the work has ended; its deadline tells so in the next turn of the loop */
     SEAT_RESTING, /* no call; its connection broke just now: its deadline makes it idle again */
     SEAT_WITHDRAWN, /* no call; its worker is being killed, or was recalled: waits for crew_lost, or for the other seats */
@@ -55,6 +56,7 @@ struct seat {
     bool told;                /* the sink had its on_end */
     struct deadline deadline; /* ENDING, RESTING; RUNNING on a lost worker: look whether the process is gone */
     int64_t started_us;
+    int64_t cpu_us; /* of the process by then; -1: not known */
     char request[SEAT_REQUEST_MAX];
     struct hop hop;
 };
@@ -65,6 +67,8 @@ struct crew_worker {
     unsigned slot;
     uint32_t generation;
     pid_t pid;
+    clockid_t cpu_clock; /* of the process, where has_cpu_clock */
+    bool has_cpu_clock;
     bool lost;     /* crew_lost was called */
     bool killed;   /* kill_worker was called */
     bool recalled; /* crew_recall was called */
@@ -130,6 +134,7 @@ void seat_init(struct seat *seat, struct crew_worker *worker);
 void seat_start(struct executor *ex, struct call *call);
 void seat_abandon(struct executor *ex, struct call *call, enum executor_why why);
 void seat_resume(struct executor *ex, struct call *call);
+bool seat_trace(struct executor *ex, const struct call *call, struct executor_trace *trace_r);
 /* loop_task_fn of waiter.task: a seat was passed to it */
 void seat_passed(struct loop_task *task);
 

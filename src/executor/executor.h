@@ -48,6 +48,14 @@ struct executor_berth {
     void *place;      /* the executor's */
 };
 
+/* Who runs a call, for a report while it runs. */
+struct executor_trace {
+    unsigned slot;
+    uint32_t generation;
+    pid_t pid;
+    int64_t cpu_us; /* CPU time of the process when the call began; -1: not known */
+};
+
 struct executor_ops {
     /* Any thread. The server or ready worker with the fewest berths, then the fewest running calls; counted as taken.
      * A server that refused lately is passed over while there is another. false: no worker is up, each has `limit` of
@@ -61,6 +69,11 @@ struct executor_ops {
     void (*abandon)(struct executor *ex, struct call *call, enum executor_why why);
     /* the sink has room again */
     void (*resume)(struct executor *ex, struct call *call);
+    /* The call's loop. false: it runs on no process of ours. NULL: none does here. */
+    bool (*trace)(struct executor *ex, const struct call *call, struct executor_trace *trace_r);
+    /* Any thread. A call has to wait: what only goes on because nobody waited for it may be killed now. NULL: nothing does
+     * here. */
+    void (*press)(struct executor *ex);
     /* any thread */
     void (*visit)(struct executor *ex, executor_visit_fn fn, void *arg);
     void (*free)(struct executor *ex);
@@ -81,6 +94,8 @@ struct executor {
     void (*return_worker)(struct executor *ex, unsigned slot, uint32_t generation, uint64_t calls, void *arg);
     /* it has served as many calls as it is to; it goes on until it is recalled: */
     void (*spent_worker)(struct executor *ex, unsigned slot, uint32_t generation, uint64_t calls, void *arg);
+    /* do calls wait for a slot? NULL: no */
+    bool (*calls_wait)(struct executor *ex, void *arg);
     void *lease_arg;
 };
 

@@ -3,7 +3,7 @@
  * seat: what happens between a call's start and its on_done: the seat is taken, its hop runs the exchange, a failure is
  * repeated elsewhere or told, the seat is given back, on_done. Every function here runs on the loop of the call. What a
  * call's deadline or its client's departure does to the work is decided here (give_up): a worker is killed and the seat
- * stays taken until crew_lost; a thread cannot be killed, so its seat stays taken until it answers.
+ * stays taken until crew_lost (where only calls that wait are worth that, it may be spared for the time being); a thread cannot be killed, so its seat stays taken until it answers.
  *
  * Who wakes a STUCK seat when nobody answers? For workers crew_lost does: the supervisor owns the kill ladder and
  * reports every worker's end. For threads the host's death does, by the connection's end and by crew_lost.
@@ -82,8 +82,17 @@ static void occupy_locked(struct seat *s, struct call *call)
     s->request[n] = '\0';
 }
 
+static int64_t cpu_of(const struct crew_worker *w)
+{
+    struct timespec ts;
+    if (!w->has_cpu_clock || clock_gettime(w->cpu_clock, &ts) != 0)
+        return -1;
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 static void run(struct seat *s, struct call *call)
 {
+    s->cpu_us = cpu_of(s->worker);
     s->abandoned = s->told = false;
     call->executor_data = s;
     call->worker_pid = s->worker->pid;
@@ -272,12 +281,19 @@ static void on_hop_end(struct hop *hop, struct call *call, const struct hop_resu
     finish(s, is_broken(result));
 }
 
-/* The work goes on although nobody waits for it: have the worker killed, or wait for the thread. */
-static void give_up(struct seat *s, const char *why)
+/* Nobody needs its slot. Should somebody, crew_press is told. */
+static bool is_spared(struct crew *c)
+{
+    return c->options.kill_only_if_queued &&
+           (c->super.calls_wait == NULL || !c->super.calls_wait(&c->super, c->super.lease_arg));
+}
+
+/* The work goes on although nobody waits for it: have the worker killed, or wait for its end. */
+static void give_up(struct seat *s, const char *why, bool is_abandoned)
 {
     struct crew *c = crew_of_seat(s);
     struct crew_worker *w = s->worker;
-    bool kill_it = c->super.run == CALL_CLASS_WORKERS;
+    bool kill_it = c->super.run == CALL_CLASS_WORKERS && (is_abandoned || !is_spared(c));
     if (kill_it)
         hop_close(&s->hop);
     pthread_mutex_lock(&c->lock);
@@ -306,7 +322,7 @@ static void on_hop_timeout(struct hop *hop, struct call *call, const char *detai
     struct seat *s = seat_of_hop(hop);
     bool wanted = !s->abandoned && !s->told;
     s->told = true;
-    give_up(s, "deadline");
+    give_up(s, "deadline", false);
     if (wanted)
         call->sink->on_end(call, REASON_DEADLINE, detail);
 }
@@ -509,9 +525,9 @@ static void abandon_seat(struct seat *s, enum executor_why why)
     if (!hop_has_sent(&s->hop))
         end_soon(s);
     else if (why == EXECUTOR_DEADLINE)
-        give_up(s, "deadline");
+        give_up(s, "deadline", false);
     else if (c->options.kill_on_abandon && c->super.run == CALL_CLASS_WORKERS)
-        give_up(s, "client left");
+        give_up(s, "client left", true);
     else if (first)
         hop_discard(&s->hop, false);
 }
@@ -524,6 +540,18 @@ void seat_abandon(struct executor *ex, struct call *call, enum executor_why why)
         abandon_seat((struct seat *)place, why);
     else
         abandon_waiter((struct waiter *)place);
+}
+
+bool seat_trace(struct executor *ex, const struct call *call, struct executor_trace *trace_r)
+{
+    const struct place *place = call->executor_data;
+    (void)ex;
+    if (!place->is_seat || ((const struct seat *)place)->worker->pid == 0)
+        return false;
+    const struct seat *s = (const struct seat *)place;
+    *trace_r = (struct executor_trace){
+        .slot = s->worker->slot, .generation = s->worker->generation, .pid = s->worker->pid, .cpu_us = s->cpu_us};
+    return true;
 }
 
 void seat_resume(struct executor *ex, struct call *call)

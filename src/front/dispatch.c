@@ -11,8 +11,10 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "config/conf.h"
 #include "front/dispatch.h"
 #include "front/generation.h"
+#include "front/stuck.h"
 
 static void on_deadline(struct deadline *deadline);
 
@@ -55,6 +57,13 @@ static void on_granted(struct gate_ticket *ticket)
     d->events->on_granted(d);
 }
 
+static void press(const struct dispatch *d)
+{
+    struct executor *executor = d->backend->executor;
+    if (executor->ops->press != NULL)
+        executor->ops->press(executor);
+}
+
 enum dispatch_verdict dispatch_enter(struct dispatch *d, int64_t queue_until_us)
 {
     assert(d->state == DISPATCH_OUT);
@@ -70,6 +79,7 @@ enum dispatch_verdict dispatch_enter(struct dispatch *d, int64_t queue_until_us)
     case GATE_WAIT:
         d->state = DISPATCH_QUEUED;
         arm(d, queue_until_us);
+        press(d);
         return DISPATCH_WAITS;
     case GATE_FULL:
         break;
@@ -85,7 +95,9 @@ void dispatch_run(struct dispatch *d, int64_t timeout_us)
     struct executor *executor = d->backend->executor;
     d->call.deadline_us = later(d->call.started_us, timeout_us);
     d->state = DISPATCH_RUNNING;
-    arm(d, d->call.deadline_us);
+    int64_t report_us = later(d->call.started_us, d->backend->conf->warn_after);
+    d->is_reported = report_us >= d->call.deadline_us;
+    arm(d, d->is_reported ? d->call.deadline_us : report_us);
     executor->ops->start(executor, &d->call);
 }
 
@@ -183,11 +195,21 @@ static void on_timeout(struct dispatch *d)
         get_out(d);
 }
 
+static void on_warn_after(struct dispatch *d)
+{
+    d->is_reported = true;
+    arm(d, d->call.deadline_us);
+    if (!d->has_ended)
+        stuck_report(d->backend, &d->call);
+}
+
 static void on_deadline(struct deadline *deadline)
 {
     struct dispatch *d = (struct dispatch *)((char *)deadline - offsetof(struct dispatch, deadline));
     if (d->state == DISPATCH_QUEUED)
         on_queue_timeout(d);
+    else if (!d->is_reported)
+        on_warn_after(d);
     else
         on_timeout(d);
 }

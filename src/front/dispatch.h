@@ -49,6 +49,7 @@ struct dispatch {
     bool has_ended;   /* the executor has said all: dispatch_note_end */
     bool is_done;     /* the work has ended and the slot is back; on_out has come, or comes when is_expiring ends */
     bool is_expiring; /* on_timeout is on the stack */
+    bool is_reported; /* it has run for warn_after, and that has been told; or it never will */
     struct gate_ticket ticket;
     struct deadline deadline;
 };

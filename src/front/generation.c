@@ -65,6 +65,12 @@ static void on_kill_worker(struct executor *ex, unsigned slot, uint32_t worker_g
          (struct wire_control){.type = WIRE_KILL, .slot = slot, .generation = worker_generation, .text = str_of(why)});
 }
 
+static bool on_calls_wait(struct executor *ex, void *arg)
+{
+    const struct backend *b = arg;
+    return gate_stats(b->gate, clock_us()).waiting > 0;
+}
+
 static uint32_t narrow(uint64_t calls)
 {
     return calls < UINT32_MAX ? (uint32_t)calls : UINT32_MAX;
@@ -131,6 +137,7 @@ static struct executor *create_crew(const struct builder *builder, const struct 
         .response_head_max = (size_t)limits->response_head_bytes,
         .response_fields_max = (size_t)limits->response_header_fields,
         .response_interim_max = (size_t)limits->response_interim,
+        .kill_only_if_queued = c->kill_only_if_queued,
         .max_calls = (uint64_t)c->max_requests,
         .kill_on_abandon = c->on_abandon == CONF_ON_ABANDON_KILL,
     };
@@ -201,6 +208,7 @@ static bool create_executor(struct builder *builder, struct backend *b)
     b->executor->on_slots = on_slots;
     b->executor->on_slots_arg = b;
     b->executor->kill_worker = on_kill_worker;
+    b->executor->calls_wait = on_calls_wait;
     b->executor->return_worker = on_return_worker;
     b->executor->spent_worker = on_spent_worker;
     b->executor->lease_arg = b;

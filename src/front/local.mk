@@ -18,6 +18,7 @@ FRONT_GLUE_SOURCES = \
   src/front/proxy_line.c src/front/proxy_line.h \
   src/front/setup.c src/front/setup.h \
   src/front/steady_clock.c src/front/steady_clock.h \
+  src/front/stuck.c src/front/stuck.h \
   src/front/strict.c src/front/strict.h \
   src/front/sweep.c src/front/sweep.h \
   src/front/thread.c src/front/thread.h src/front/thread_private.h \

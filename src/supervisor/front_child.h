@@ -56,7 +56,8 @@ struct front_listener {
     void (*on_kill)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, const char *why);
     void (*on_returned)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
     void (*on_spent)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
-    void (*on_status)(void *arg, uint32_t number, int fd); /* fd borrowed */
+    void (*on_stuck)(void *arg, const struct wire_control *m); /* m: borrowed */
+    void (*on_status)(void *arg, uint32_t number, int fd);     /* fd borrowed */
 };
 
 struct front_child {

@@ -28,6 +28,7 @@ libsupervisor_a_SOURCES = \
   src/supervisor/status_page.h src/supervisor/status_page.c \
   src/supervisor/store.h src/supervisor/store.c \
   src/supervisor/strays.h src/supervisor/strays.c \
+  src/supervisor/stuck_worker.h src/supervisor/stuck_worker.c \
   src/supervisor/supervisor.h src/supervisor/supervisor.c \
   src/supervisor/worker_plan.h src/supervisor/worker_plan.c
 libsupervisor_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)

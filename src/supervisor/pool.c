@@ -267,7 +267,7 @@ void pool_retell(const struct pool *p)
     }
 }
 
-static struct slot *granted(struct pool *p, uint32_t slot, uint32_t generation)
+struct slot *pool_find(struct pool *p, uint32_t slot, uint32_t generation)
 {
     struct slot *s = slot < p->nopen ? &p->slots[slot] : NULL;
     return s != NULL && slot_is_granted(s->state) && s->generation == generation ? s : NULL;
@@ -275,14 +275,14 @@ static struct slot *granted(struct pool *p, uint32_t slot, uint32_t generation)
 
 void pool_kill(struct pool *p, uint32_t slot, uint32_t generation, const char *why)
 {
-    struct slot *s = granted(p, slot, generation);
+    struct slot *s = pool_find(p, slot, generation);
     if (s != NULL)
         slot_kill(s, SLOT_KILL, why);
 }
 
 void pool_returned(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls)
 {
-    struct slot *s = granted(p, slot, generation);
+    struct slot *s = pool_find(p, slot, generation);
     if (s == NULL)
         return;
     s->calls = calls;
@@ -292,7 +292,7 @@ void pool_returned(struct pool *p, uint32_t slot, uint32_t generation, uint32_t 
 void pool_spent(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls)
 {
     char why[64];
-    struct slot *s = granted(p, slot, generation);
+    struct slot *s = pool_find(p, slot, generation);
     if (s == NULL)
         return;
     snprintf(why, sizeof(why), "max_requests: it has served %" PRIu32 " calls", calls);

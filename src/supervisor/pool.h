@@ -69,6 +69,8 @@ void pool_handle(struct pool *p, enum slot_event event);
 void pool_retell(const struct pool *p);
 /* These are the front's words, which may be late: no-ops unless the slot has still got that very process. */
 void pool_kill(struct pool *p, uint32_t slot, uint32_t generation, const char *why);
+/* the slot that is granted and has got that process; NULL: it is gone */
+struct slot *pool_find(struct pool *p, uint32_t slot, uint32_t generation);
 void pool_returned(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls);
 void pool_spent(struct pool *p, uint32_t slot, uint32_t generation, uint32_t calls);
 unsigned pool_count(const struct pool *p, enum slot_state state);

@@ -430,6 +430,14 @@ static bool has_process(const struct slot *s)
     return s->state == SLOT_STARTING || s->state == SLOT_PROBING || slot_is_granted(s->state);
 }
 
+static void mark_due(struct slot *s, const char *why)
+{
+    s->due = true;
+    snprintf(s->due_why, sizeof(s->due_why), "%s", why);
+    pool_on_due(s->pool);
+}
+
+/* What is given time to end is replaced from a spare place at once. */
 void slot_kill(struct slot *s, enum slot_event how, const char *why)
 {
     assert(how == SLOT_KILL || how == SLOT_KILL_NOW);
@@ -437,6 +445,8 @@ void slot_kill(struct slot *s, enum slot_event how, const char *why)
         return;
     snprintf(s->why, sizeof(s->why), "%s", why);
     say(s, LOG_LEVEL_WARNING, "is being %s: %s", how == SLOT_KILL ? "replaced" : "killed", s->why);
+    if (how == SLOT_KILL)
+        mark_due(s, why);
     slot_handle(s, how);
 }
 
@@ -444,10 +454,8 @@ void slot_retire(struct slot *s, const char *why)
 {
     if (s->due || (s->state != SLOT_STARTING && s->state != SLOT_PROBING && s->state != SLOT_READY))
         return;
-    s->due = true;
-    snprintf(s->due_why, sizeof(s->due_why), "%s", why);
+    mark_due(s, why);
     say(s, LOG_LEVEL_INFO, "is to be replaced when another is ready: %s", s->due_why);
-    pool_on_due(s->pool);
 }
 
 /* ---- making one ------------------------------------------------------------------------------------------------- */

@@ -54,6 +54,7 @@
 #include "supervisor/status_line.h"
 #include "supervisor/status_page.h"
 #include "supervisor/strays.h"
+#include "supervisor/stuck_worker.h"
 #include "supervisor/supervisor.h"
 #include "wire/command.h"
 
@@ -331,6 +332,22 @@ static void on_spent(void *arg, uint32_t backend, uint32_t slot, uint32_t genera
         pool_spent(&sv->pools[backend], slot, generation, calls);
 }
 
+static void on_stuck(void *arg, const struct wire_control *m)
+{
+    struct supervisor *sv = arg;
+    const struct slot *s = m->backend < sv->npools ? pool_find(&sv->pools[m->backend], m->slot, m->generation) : NULL;
+    const char *end = m->text.len == 0 ? NULL : memchr(m->text.base, '\n', m->text.len);
+    if (s == NULL || end == NULL)
+        return;
+    size_t id_len = (size_t)(end - m->text.base);
+    const struct stuck_call call = {.worker = s,
+                                    .age_s = m->count / 1e3,
+                                    .cpu_us = m->at_us,
+                                    .id = {m->text.base, id_len},
+                                    .request = {m->text.base + id_len + 1, m->text.len - id_len - 1}};
+    stuck_worker_report(&call);
+}
+
 /* ---- the control socket ----------------------------------------------------------------------------------------- */
 
 static bool ask_front(void *arg, uint32_t number)
@@ -393,6 +410,7 @@ static const struct front_listener front_listener = {.on_serving = on_serving,
                                                      .on_kill = on_kill,
                                                      .on_returned = on_returned,
                                                      .on_spent = on_spent,
+                                                     .on_stuck = on_stuck,
                                                      .on_status = on_status};
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */

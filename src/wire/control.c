@@ -35,7 +35,7 @@ static const char *const names[WIRE_CONTROL_TYPE_END] = {
     [WIRE_KILL] = "kill",           [WIRE_STATUS] = "status",
     [WIRE_DRAINED] = "drained",     [WIRE_ADMIN_CLIENT] = "admin-client",
     [WIRE_RECALL] = "recall",       [WIRE_SPENT] = "spent",
-    [WIRE_LOG_LEVEL] = "log-level",
+    [WIRE_LOG_LEVEL] = "log-level",   [WIRE_STUCK] = "stuck",
 };
 
 static bool known(unsigned type)

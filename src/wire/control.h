@@ -38,6 +38,8 @@ enum wire_control_type {
     WIRE_RETURN,      /* lease given back after WIRE_RECALL: backend, slot, generation, count: calls served */
     WIRE_SPENT,       /* it has served its max_requests, and goes on until it is recalled: as WIRE_RETURN */
     WIRE_KILL,        /* kill and replace: backend, slot, generation, text: why */
+    WIRE_STUCK,       /* a call has run for warn_after: backend, slot, generation, count: its age in ms, at_us: CPU time of the process when
+                       * it began (-1: not known), text: its id, a line feed, its request line. Nothing is to be done. */
     WIRE_STATUS,      /* fd[0]: memfd with the front's status JSON; count: request number */
     WIRE_DRAINED,
     WIRE_CONTROL_TYPE_END

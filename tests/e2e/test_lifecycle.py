@@ -10,7 +10,8 @@ import pytest
 
 from harness import SLOW, Bulkhead, alive, eventually, module, python_worker
 
-# An HTTP server of one connection at a time. /ready answers what the file says; /leak keeps 64 MiB; what ends in ?N takes N ms.
+# An HTTP server of one connection at a time. /ready answers what the file says; /leak keeps 64 MiB; what ends in ?N takes N ms,
+# /spin?N of CPU time.
 SERVER = """
 import os, re, socket, sys, time
 s = socket.socket(fileno=3)
@@ -18,7 +19,11 @@ kept = []
 def body(path):
     if path.startswith('/leak'):
         kept.append(b'x' * (64 << 20))
-    if '?' in path:
+    if path.startswith('/spin'):
+        end = time.monotonic() + int(path.split('?')[1]) / 1000
+        while time.monotonic() < end:
+            pass
+    elif '?' in path:
         time.sleep(int(path.split('?')[1]) / 1000)
     return b'%d' % os.getpid()
 def status(path):
