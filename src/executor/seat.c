@@ -3,7 +3,8 @@
  * seat: what happens between a call's start and its on_done: the seat is taken, its hop runs the exchange, a failure is
  * repeated elsewhere or told, the seat is given back, on_done. Every function here runs on the loop of the call. What a
  * call's deadline or its client's departure does to the work is decided here (give_up): a worker is killed and the seat
- * stays taken until crew_lost (where only calls that wait are worth that, it may be spared for the time being); a thread cannot be killed, so its seat stays taken until it answers.
+ * stays taken until crew_lost, unless it is spared while no call waits (crew_press); a thread cannot be killed, so its
+ * seat stays taken until it answers.
  *
  * Who wakes a STUCK seat when nobody answers? For workers crew_lost does: the supervisor owns the kill ladder and
  * reports every worker's end. For threads the host's death does, by the connection's end and by crew_lost.
