@@ -131,6 +131,7 @@ def test_a_worker_with_a_call_is_replaced_only_when_that_has_ended():
 
 def test_workers_are_replaced_at_max_lifetime():
     with Bulkhead(server(workers=2, max_lifetime="1s")) as b:
+        b.wait_workers("w", 2)
         first = pids(b)
         with Load(b) as load:
             eventually(lambda: born(b) >= 4 and not set(pids(b)) & set(first), "all are others", 20)
@@ -183,6 +184,7 @@ def test_a_replacement_that_never_gets_ready_keeps_the_old_one_in_place(tmp_path
     says.write_text("200 Yes")
     conf = server(str(says), workers=2, ready_path="/ready", max_requests=5, start_timeout="400ms")
     with Bulkhead(conf) as b:
+        b.wait_workers("w", 2)
         first = pids(b)
         says.write_text("503 No")
         with Load(b) as load:
