@@ -198,7 +198,9 @@ void messages_pump(struct messages *c)
     if (!messages_is_talking(c))
         return;
     hold_or_release(c);
-    if (!list_empty(&c->line) || !list_empty(&c->waiting))
+    bool is_working = !list_empty(&c->line) || !list_empty(&c->waiting);
+    ws_set_working(&c->ws, is_working);
+    if (is_working)
         return;
     if (c->leave_code != 0)
         messages_close(c, c->leave_code, str_of(c->super.leave_reason), REASON_NONE);

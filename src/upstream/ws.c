@@ -61,10 +61,10 @@ static void set_due(struct ws *ws, int64_t at_us)
         heap_arm(&ws->loop->deadlines, &ws->deadline, at_us);
 }
 
-/* While data is held nobody is idle: the last message may be the one that is being worked on. */
+/* While data is held nobody is idle, nor while the last message may be the one that is being worked on. */
 static int64_t idle_due(const struct ws *ws)
 {
-    return ws->held ? CLOCK_NEVER : later(ws->message_us, ws->options->idle_timeout_us);
+    return ws->held || ws->is_working ? CLOCK_NEVER : later(ws->message_us, ws->options->idle_timeout_us);
 }
 
 static int64_t next_due(const struct ws *ws)
@@ -493,6 +493,15 @@ void ws_release(struct ws *ws)
     ws->held = false;
     ws->message_us = ws->loop->now_us;
     ws->work |= ws->stopped;
+    ws_poke(ws);
+}
+
+void ws_set_working(struct ws *ws, bool is_working)
+{
+    if (ws->is_working == is_working)
+        return;
+    ws->is_working = is_working;
+    ws->message_us = ws->loop->now_us;
     ws_poke(ws);
 }
 

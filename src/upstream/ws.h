@@ -132,6 +132,7 @@ struct ws {
     bool frame_is_last; /* of its message */
     bool piece_given;   /* relay: a piece of this message was */
     bool held;          /* by the owner */
+    bool is_working;    /* the owner, on a message */
     bool crowded;       /* too much is unsent, until half of it has gone */
     bool owes_pong;
     bool stopped;        /* input was left untaken, as data is held or it is crowded */
@@ -176,6 +177,8 @@ static inline bool ws_has_room(const struct ws *ws)
  * comes next. Idempotent, and may be called in on_message: what is behind that message stays unread. */
 void ws_hold(struct ws *ws);
 void ws_release(struct ws *ws);
+/* Messages of the peer are being worked on, or no more: until then it is not idle. Idempotent. */
+void ws_set_working(struct ws *ws, bool is_working);
 /* Begins the closing handshake behind what is queued; data that still arrives is dropped. on_closed comes. Idempotent:
  * the first code counts. code WS_CODE_NO_CODE: a close frame without one. reason is cut at 123 bytes, on a character. */
 void ws_close(struct ws *ws, unsigned code, struct str reason);

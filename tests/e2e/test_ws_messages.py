@@ -312,6 +312,15 @@ def test_an_answer_of_very_many_events_does_not_hold_up_others(held):
         assert max(waits) < 0.1 * SLOW, "170,000 frames take many turns of the loop"
 
 
+def test_a_connection_whose_message_is_worked_on_is_not_idle():
+    with Gate() as up, Bulkhead(conf(proxy(up), idle_timeout="300ms")) as b, ws_to(b) as ws:
+        ws.text("hold")
+        time.sleep(1)  # idle, if anybody were
+        up.let(b"hold")
+        assert ws.message() == "hold"
+        assert ws.end().code == 1000  # now it is
+
+
 def test_one_call_at_a_time_unless_told_otherwise():
     with Gate() as up, Bulkhead(conf(proxy(up))) as b, ws_to(b) as ws:
         ws.text("hold")
