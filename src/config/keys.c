@@ -512,8 +512,9 @@ static const struct key websocket_keys[] = {
     {"idle_timeout", KEY_DURATION, AT(conf_websocket, idle_timeout), BETWEEN(100 * UNITS_MS, UNITS_D),
      .flags = KEY_NONE_OK, .fits = ANY_WEBSOCKET, .computed = "\"none\", and 5m for a tunnel", .example = "\"5m\"",
      .reload = KEY_LIVE,
-     .help = "How long a connection may be without a message either way (a tunnel: without a byte); pings do not "
-             "count. Past it: close code 1000, or a tunnel's end."},
+     .help =
+         "How long a connection may be without a message either way (a tunnel: without a byte); pings do not "
+         "count, and one whose message is being worked on is not idle. Past it: close code 1000, or a tunnel's end."},
     {"max_message", KEY_SIZE, AT(conf_websocket, max_message), BETWEEN(UNITS_KIB, 64 * UNITS_MIB),
      .fallback = "\"1MiB\"", .fits = FRAMED, .reload = KEY_LIVE,
      .help = "The largest message, either way. Past it: close code 1009; an answer: 502 answer-too-large."},

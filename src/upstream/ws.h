@@ -53,7 +53,7 @@ struct ws_options {
                               limit */
     int64_t ping_interval_us; /* of silence, after which a ping is sent */
     int64_t pong_timeout_us;  /* of further silence, after which the peer is lost */
-    int64_t idle_timeout_us;  /* without a message either way: closed with 1000 */
+    int64_t idle_timeout_us;  /* without a message either way, or one being worked on: closed with 1000 */
     int64_t close_timeout_us; /* for the closing handshake; then the socket is closed */
 };
 
