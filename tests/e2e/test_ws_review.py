@@ -22,8 +22,7 @@ SECONDS = float(os.environ.get("BULKHEAD_STORM_SECONDS", 4))
 CLIENTS = 24
 EVENTS = "Content-Type: application/websocket-events"
 
-# A worker that speaks enough HTTP and WebSocket to be bridged to; it blocks now and then, as it has one thread a connection
-# it still accepts.
+# A worker that speaks enough HTTP and WebSocket to be bridged to, and takes its time now and then
 WORKER = r'''
 import base64, hashlib, os, re, socket, threading, time
 def serve(conn):
@@ -67,7 +66,7 @@ def reset(sock):
     sock.close()
 
 
-# ---- both ends at once --------------------------------------------------------------------------------------------------
+# ---- both ends at once ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["bridge", "tunnel", "events"])
@@ -104,7 +103,7 @@ def agreement(head):
             f"Sec-WebSocket-Accept: {accept_of(key[1].decode())}\r\n\r\n").encode()
 
 
-# ---- a backend that answers anything ----------------------------------------------------------------------------------
+# ---- a backend that answers anything --------------------------------------------------------------------------------
 
 
 def event(name, content=None):
@@ -131,7 +130,8 @@ def framed(r, body, *fields):
 def answer_to_call(r, body):
     if body.startswith(b"OPEN") and r.random() < 0.8:
         metas = [f"Set-Meta-{i}: {'m' * r.randrange(300)}" for i in range(r.choice([0, 1, 60]))]
-        return framed(r, event(b"OPEN") + some_events(r), EVENTS, f"Keep-Alive-Interval: {r.choice([0, 1, 99999])}", *metas)
+        interval = f"Keep-Alive-Interval: {r.choice([0, 1, 99999])}"
+        return framed(r, event(b"OPEN") + some_events(r), EVENTS, interval, *metas)
     return r.choice([
         lambda: framed(r, b"y" * r.choice([0, 1, 5000, 100000])), lambda: framed(r, some_events(r), EVENTS),
         lambda: framed(r, some_events(r), EVENTS), lambda: b"HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nno\n",
@@ -144,13 +144,14 @@ def answer_to_handshake(r, key):
     if r.random() < 0.7:
         lines = good
     else:
-        lines = r.choice([good[:2], good + ["Content-Length: 5"], good + ["Transfer-Encoding: chunked"], good + good[2:],
-                          good + ["X-Big: " + "x" * 70000], good[1:], ["Upgrade: other"] + good[1:],
+        lines = r.choice([good[:2], good + ["Content-Length: 5"], good + ["Transfer-Encoding: chunked"],
+                          good + good[2:], good + ["X-Big: " + "x" * 70000], good[1:], ["Upgrade: other"] + good[1:],
                           [*good, "Sec-WebSocket-Protocol: never"], [" folded", *good]])
     head = ("HTTP/1.1 101 Switching\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode()
     if r.random() < 0.1:
         return b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
-    return head + r.choice([b"", b"", b"\x81\x05early", b"\x81", b"\x88\x00", b"\x83\x00", b"\x01\x00" * 500, b"\x89\x00" * 300])
+    return head + r.choice([b"", b"", b"\x81\x05early", b"\x81", b"\x88\x00", b"\x83\x00", b"\x01\x00" * 500,
+                            b"\x89\x00" * 300])
 
 
 class Anything:
@@ -204,12 +205,13 @@ class Anything:
         for _ in range(r.randrange(20)):
             if not conn.recv(65536):
                 break
-            conn.sendall(r.choice([b"\x81\x02hi", b"\x01\x01a\x80\x01b", b"\x89\x00", b"\x02\x7e\x40\x00" + bytes(16384),
-                                   b"\x88\x02\x03\xe8", b"\x81\x01\xff", b"\x82\x7f" + b"\xff" * 8, b"\x8a\x00" * 50]))
+            conn.sendall(r.choice([b"\x81\x02hi", b"\x01\x01a\x80\x01b", b"\x89\x00",
+                                   b"\x02\x7e\x40\x00" + bytes(16384), b"\x88\x02\x03\xe8",
+                                   b"\x81\x01\xff", b"\x82\x7f" + b"\xff" * 8, b"\x8a\x00" * 50]))
         return False
 
 
-# ---- clients ------------------------------------------------------------------------------------------------------------
+# ---- clients --------------------------------------------------------------------------------------------------------
 
 
 def something(r):
@@ -256,13 +258,14 @@ def play_client(r, address, path):
         (reset if r.random() < 0.5 else socket.socket.close)(sock)
 
 
-# ---- the operator's side, and bad luck ----------------------------------------------------------------------------------
+# ---- the operator's side, and bad luck ------------------------------------------------------------------------------
 
 
 def bother_operator(r, b, routes):
     route = r.choice(routes)
     path = r.choice([f"/ws?route={route}", f"/ws?route={route}&close=1001&reason=x", "/ws/" + "0" * 34, "/ws?limit=9"])
-    request(("127.0.0.1", b.admin_port), "GET" if "limit" in path else "POST", path, body=b"" if "limit" in path else b"news")
+    method, body = ("GET", None) if "limit" in path else ("POST", b"news")
+    request(("127.0.0.1", b.admin_port), method, path, body=body)
 
 
 def bother_control(r, b):
@@ -335,15 +338,13 @@ def storm_conf(anything):
             route("echo", "echo", "messages", in_flight=8), route("echo-events", "echo", "messages", format="events"),
             route("sleep", "sleep", "messages", in_flight=2, on_error="close", max_connections=6),
             route("http", "http", "messages", in_flight=3, read_ahead="1KiB"),
-            route("any", "any", "messages", in_flight=8), route("any-events", "any", "messages", format="events", in_flight=4),
-            route("bridge", "any", "bridge"), route("reconnect", "any", "bridge", reconnect=True, reconnect_timeout="300ms"),
+            route("any", "any", "messages", in_flight=8),
+            route("any-events", "any", "messages", format="events", in_flight=4),
+            route("bridge", "any", "bridge"),
+            route("reconnect", "any", "bridge", reconnect=True, reconnect_timeout="300ms"),
             route("workers", "http", "bridge", reconnect=True, reconnect_timeout="500ms"),
             route("workers-off", "http", "bridge"), route("tunnel", "any", "tunnel", idle_timeout="500ms"),
             {"path_prefix": "/", "respond": {"status": 200, "body": "ok"}}]}
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def left_over(b):
