@@ -61,6 +61,20 @@ while True:
 '''
 
 
+def read_request(conn):
+    """Head and body of the next request; EOFError where the connection ends."""
+    data = b""
+    while True:
+        head, end, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?im)^content-length: *(\d+)", head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            return head, body
+        more = conn.recv(65536)
+        if not more:
+            raise EOFError
+        data += more
+
+
 def reset(sock):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
@@ -74,15 +88,12 @@ def test_the_client_leaves_in_the_turn_in_which_the_backend_agrees(mode):
     websocket = {"mode": "messages", "format": "events"} if mode == "events" else {"mode": mode}
     with socket.create_server(("127.0.0.1", 0)) as server, Bulkhead({
             "backends": {"up": {"run": "loop", "proxy": "127.0.0.1:%d" % server.getsockname()[1]}},
-            "routes": [{"path": "/ws", "backend": "up", "websocket": websocket}]}) as b:
+            "routes": [{"path": "/ws", "backend": "up", "websocket": websocket}], "drain_timeout": "1s"}) as b:
         front = b.front_pid()
         for client_is_first in (True, False) * 2:
             client = socket.create_connection(("127.0.0.1", b.port))
             client.sendall(handshake("/ws"))
-            backend = server.accept()[0]
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += backend.recv(65536)
+            backend, head = asked(server)
             client.sendall(b"early")
             time.sleep(0.1)  # for the front to look out for the client's departure, which shows nowhere
             os.kill(front, signal.SIGSTOP)
@@ -92,6 +103,16 @@ def test_the_client_leaves_in_the_turn_in_which_the_backend_agrees(mode):
             eventually(lambda: not b.status()["websockets"][0]["open"], "nothing open")
             backend.close()
         assert b.front_pid() == front
+
+
+def asked(server):
+    """The next connection on which a WebSocket is asked for, and the request's head; who tells of an end is cut off."""
+    while True:
+        backend = server.accept()[0]
+        head, body = read_request(backend)
+        if not body.startswith((b"CLOSE", b"DISCONNECT")):
+            return backend, head
+        backend.close()
 
 
 def agreement(head):
@@ -176,25 +197,13 @@ class Anything:
         try:
             while self.serve_one(conn, r):
                 pass
-        except OSError:
+        except (OSError, EOFError):
             pass
         finally:
             (reset if r.random() < 0.3 else socket.socket.close)(conn)
 
     def serve_one(self, conn, r):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = conn.recv(65536)
-            if not more:
-                return False
-            data += more
-        head, body = data.split(b"\r\n\r\n", 1)
-        length = re.search(rb"(?im)^content-length: *(\d+)", head)
-        while length and len(body) < int(length[1]):
-            more = conn.recv(65536)
-            if not more:
-                return False
-            body += more
+        head, body = read_request(conn)
         if r.random() < 0.2:
             time.sleep(r.random() * 0.3)  # a backend that takes its time: around the route's time limit
         key = re.search(rb"(?im)^sec-websocket-key: *(\S+)", head)
