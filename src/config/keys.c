@@ -288,8 +288,9 @@ static const struct key backend_keys[] = {
      .reload = KEY_LIVE, .help = "How long a call may wait. Past it: 503 queue-timeout."},
     {"timeout", KEY_DURATION, AT(conf_backend, timeout), BETWEEN(UNITS_MS, UNITS_D), .fallback = "\"60s\"",
      .reload = KEY_LIVE,
-     .help = "How long a call may run. Past it: 504 deadline; a worker is then killed and replaced, a thread's slot "
-             "stays taken until the thread returns."},
+     .help = "How long a call may run; while its client does not take the answer (see max_response_buffer) the clock "
+             "stands still. Past it: 504 deadline; a worker is then killed and replaced, a thread's slot stays taken "
+             "until the thread returns."},
     {"warn_after", KEY_DURATION, AT(conf_backend, warn_after), BETWEEN(UNITS_MS, UNITS_D),
      .computed = "5s, or timeout if that is less", .example = "\"5s\"", .reload = KEY_LIVE,
      .help =
@@ -370,7 +371,8 @@ static const struct key backend_keys[] = {
     {"max_response_buffer", KEY_SIZE, AT(conf_backend, max_response_buffer), BETWEEN(64 * UNITS_KIB, 64 * UNITS_GIB),
      .fallback = "\"64MiB\"", .reload = KEY_RESTART_BACKEND,
      .help = "How much of an answer is taken from the backend ahead of a slow client, in memory and then in a file; "
-             "past it the backend waits, and the call keeps its slot."},
+             "past it the backend waits, and the call keeps its slot as long as the client takes 64KiB within "
+             "limits.write_timeout; one that takes less has its answer cut."},
 };
 
 static unsigned backend_kind(const void *object)

@@ -32,6 +32,12 @@ static void arm(struct dispatch *d, int64_t at_us)
         heap_arm(heap, &d->deadline, at_us);
 }
 
+/* RUNNING: the next thing that is due */
+static void arm_clock(struct dispatch *d)
+{
+    arm(d, d->is_reported ? d->call.deadline_us : d->report_us);
+}
+
 static struct dispatch *dispatch_of_ticket(struct gate_ticket *ticket)
 {
     return (struct dispatch *)((char *)ticket - offsetof(struct dispatch, ticket));
@@ -95,20 +101,50 @@ void dispatch_run(struct dispatch *d, int64_t timeout_us)
     struct executor *executor = d->backend->executor;
     d->call.deadline_us = later(d->call.started_us, timeout_us);
     d->state = DISPATCH_RUNNING;
-    int64_t report_us = later(d->call.started_us, d->backend->conf->warn_after);
-    d->is_reported = report_us >= d->call.deadline_us;
-    arm(d, d->is_reported ? d->call.deadline_us : report_us);
+    d->report_us = later(d->call.started_us, d->backend->conf->warn_after);
+    d->is_reported = d->report_us >= d->call.deadline_us;
+    d->held_us = 0;
+    arm_clock(d);
     executor->ops->start(executor, &d->call);
+}
+
+void dispatch_hold(struct dispatch *d, int64_t until_us)
+{
+    if (d->state != DISPATCH_RUNNING || d->has_ended || d->is_done)
+        return;
+    if (d->held_us == 0)
+        d->held_us = d->call.loop->now_us;
+    arm(d, until_us);
+}
+
+static void put_off(int64_t *at_us, int64_t by_us)
+{
+    if (*at_us != CLOCK_NEVER)
+        *at_us += by_us;
+}
+
+static void go_on(struct dispatch *d)
+{
+    if (d->held_us == 0)
+        return;
+    int64_t stood_us = d->call.loop->now_us - d->held_us;
+    d->held_us = 0;
+    put_off(&d->report_us, stood_us);
+    put_off(&d->call.deadline_us, stood_us);
+    if (!d->is_done)
+        arm_clock(d);
 }
 
 void dispatch_resume(struct dispatch *d)
 {
+    go_on(d);
     if (d->state == DISPATCH_RUNNING && !d->has_ended && !d->is_done)
         d->backend->executor->ops->resume(d->backend->executor, &d->call);
 }
 
 void dispatch_note_end(struct dispatch *d)
 {
+    go_on(d);
     d->has_ended = true;
     d->call.ended_us = clock_us();
 }
@@ -170,6 +206,7 @@ void dispatch_leave(struct dispatch *d)
         d->state = DISPATCH_OUT;
         return;
     case DISPATCH_RUNNING:
+        go_on(d);
         abandon(d, EXECUTOR_CLIENT_LEFT);
         return;
     case DISPATCH_OUT:
@@ -185,11 +222,11 @@ static void on_queue_timeout(struct dispatch *d)
     d->events->on_timeout(d, is_down ? REASON_BACKEND_DOWN : REASON_QUEUE_TIMEOUT);
 }
 
-static void on_timeout(struct dispatch *d)
+static void give_up(struct dispatch *d, enum executor_why why, enum reason reason)
 {
     d->is_expiring = true;
-    abandon(d, EXECUTOR_DEADLINE);
-    d->events->on_timeout(d, REASON_DEADLINE);
+    abandon(d, why);
+    d->events->on_timeout(d, reason);
     d->is_expiring = false;
     if (d->is_done)
         get_out(d);
@@ -198,9 +235,16 @@ static void on_timeout(struct dispatch *d)
 static void on_warn_after(struct dispatch *d)
 {
     d->is_reported = true;
-    arm(d, d->call.deadline_us);
+    arm_clock(d);
     if (!d->has_ended)
         stuck_report(d->backend, &d->call);
+}
+
+/* Its client takes nothing. Nobody wants the rest, which the backend has its time to be rid of. */
+static void on_held_too_long(struct dispatch *d)
+{
+    go_on(d);
+    give_up(d, EXECUTOR_CLIENT_LEFT, REASON_CLIENT_TIMEOUT);
 }
 
 static void on_deadline(struct deadline *deadline)
@@ -208,8 +252,10 @@ static void on_deadline(struct deadline *deadline)
     struct dispatch *d = (struct dispatch *)((char *)deadline - offsetof(struct dispatch, deadline));
     if (d->state == DISPATCH_QUEUED)
         on_queue_timeout(d);
+    else if (d->held_us != 0)
+        on_held_too_long(d);
     else if (!d->is_reported)
         on_warn_after(d);
     else
-        on_timeout(d);
+        give_up(d, EXECUTOR_DEADLINE, REASON_DEADLINE);
 }

@@ -7,6 +7,9 @@
  *
  * Life: OUT → enter → (QUEUED → granted →) RUNNING → OUT; on_out is the last word, whichever way it went. A dispatch that
  * is OUT holds no place anywhere and may be used again, or freed.
+ *
+ * The clock of a call's timeout runs while its backend works, and stands still while its client does not take the
+ * answer (dispatch_hold): a slow client is not the worker's fault.
  */
 #ifndef BULKHEAD_FRONT_DISPATCH_H
 #define BULKHEAD_FRONT_DISPATCH_H
@@ -33,9 +36,9 @@ enum dispatch_state {
 struct dispatch_events {
     /* After DISPATCH_WAITS: it holds a slot now. Fill in the request and call dispatch_run, or dispatch_leave. */
     void (*on_granted)(struct dispatch *d);
-    /* It waited, or ran, for too long: REASON_QUEUE_TIMEOUT, REASON_BACKEND_DOWN or REASON_DEADLINE. No on_end comes any
-     * more, unless it had come. A wait is over (OUT, or CANCELLED with on_out to come); work is abandoned, and on_out
-     * comes later. */
+    /* It waited, ran, or was held up for too long: REASON_QUEUE_TIMEOUT, REASON_BACKEND_DOWN, REASON_DEADLINE or
+     * REASON_CLIENT_TIMEOUT. No on_end comes any more, unless it had come. A wait is over (OUT, or CANCELLED with on_out
+     * to come); work is abandoned, and on_out comes later. */
     void (*on_timeout)(struct dispatch *d, enum reason reason);
     /* The place came back after RUNNING or CANCELLED, and only then. May free or reuse the dispatch. */
     void (*on_out)(struct dispatch *d);
@@ -46,10 +49,12 @@ struct dispatch {
     const struct dispatch_events *events;
     struct backend *backend;
     enum dispatch_state state;
-    bool has_ended;   /* the executor has said all: dispatch_note_end */
-    bool is_done;     /* the work has ended and the slot is back; on_out has come, or comes when is_expiring ends */
-    bool is_expiring; /* on_timeout is on the stack */
-    bool is_reported; /* it has run for warn_after, and that has been told; or it never will */
+    bool has_ended;    /* the executor has said all: dispatch_note_end */
+    bool is_done;      /* the work has ended and the slot is back; on_out has come, or comes when is_expiring ends */
+    bool is_expiring;  /* on_timeout is on the stack */
+    bool is_reported;  /* it has run for warn_after, and that has been told; or it never will */
+    int64_t report_us; /* when it has run for warn_after */
+    int64_t held_us;   /* since when the client holds it up; 0: it does not */
     struct gate_ticket ticket;
     struct deadline deadline;
 };
@@ -72,6 +77,9 @@ void dispatch_run(struct dispatch *d, int64_t timeout_us);
  * on_out to come. Running: the work is abandoned (no on_end any more), and on_out comes when it has ended, perhaps
  * before this returns. Idempotent. */
 void dispatch_leave(struct dispatch *d);
+/* RUNNING, and the door's sink is full because its client does not take the answer: time stands still until
+ * dispatch_resume, but no longer than until_us. Again: the client has taken something, and until_us is a later one. */
+void dispatch_hold(struct dispatch *d, int64_t until_us);
 /* The door's sink has room again. */
 void dispatch_resume(struct dispatch *d);
 

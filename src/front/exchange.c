@@ -39,6 +39,7 @@ static void on_admitted(struct share_ticket *ticket);
 static void on_line_due(struct deadline *d);
 static void on_departed(struct departure *d);
 static void on_room(struct reply *reply);
+static void on_taken(struct reply *reply);
 static void on_request_gone(void *p);
 static const struct call_sink sink;
 static const struct dispatch_events dispatch_events;
@@ -74,6 +75,7 @@ static void reset(struct exchange *ex, const struct arrival *a)
     ex->pins = 0;
     reply_open(&ex->reply, a->req, a->door);
     ex->reply.on_room = on_room;
+    ex->reply.on_taken = on_taken;
     ex->reply.spool_directory = a->generation->conf->spool_directory;
 }
 
@@ -388,6 +390,12 @@ static void on_head(struct call *call, const struct call_response *head)
         reply_head(&ex->reply, head, &ex->a.route->response_rules);
 }
 
+/* It has write_timeout for each piece of its answer. */
+static void await_client(struct exchange *ex)
+{
+    dispatch_hold(&ex->d, ex->d.call.loop->now_us + ex->a.generation->conf->limits.write_timeout);
+}
+
 static bool on_body(struct call *call, struct str bytes)
 {
     struct exchange *ex = exchange_of(call);
@@ -396,7 +404,14 @@ static bool on_body(struct call *call, struct str bytes)
     bool has_room = reply_body(&ex->reply, bytes);
     if (ex->reply.ending == REPLY_CUT)
         dispatch_leave(&ex->d); /* the client will not get the rest */
+    else if (!has_room)
+        await_client(ex);
     return has_room;
+}
+
+static void on_taken(struct reply *reply)
+{
+    await_client(LIST_ENTRY(reply, struct exchange, reply));
 }
 
 static void on_room(struct reply *reply)

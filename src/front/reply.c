@@ -264,8 +264,12 @@ static bool next_piece(struct reply *r)
 /* The source may deliver, and even end, before this returns. */
 static void make_room(struct reply *r)
 {
-    if (!r->is_full || r->ending != REPLY_OPEN || kept(r) > r->limit / 2)
+    if (!r->is_full || r->ending != REPLY_OPEN)
         return;
+    if (kept(r) > r->limit / 2) {
+        r->on_taken(r);
+        return;
+    }
     r->is_full = false;
     r->on_room(r);
 }

@@ -67,6 +67,8 @@ struct reply {
     struct deadline burst;
     /* The sink was full and has room again. Never runs inside reply_body. */
     void (*on_room)(struct reply *reply);
+    /* The sink is still full, but the client has taken a piece. */
+    void (*on_taken)(struct reply *reply);
     struct buf waiting; /* next to go; older than what is in the file */
     struct buf sending; /* with the library until on_proceed */
     int file;           /* spool, or the file that is the answer; -1: none */

@@ -176,6 +176,14 @@ static void play_on_later(struct message *m)
         messages_schedule(m->connection);
 }
 
+/* It is the client that does not take what is here: the time of the work stands still. */
+static void await_client(struct message *m)
+{
+    const struct messages *c = m->connection;
+    if (m->is_stalled && !ws_has_room(&c->ws))
+        dispatch_hold(&m->d, m->d.call.loop->now_us + c->generation->conf->limits.write_timeout);
+}
+
 /* ---- delivery --------------------------------------------------------------------------------------------------- */
 
 static void deliver_events(struct message *m)
@@ -184,6 +192,8 @@ static void deliver_events(struct message *m)
     if (m->stage != ANSWER_EVENTS)
         return; /* a failure's detail has taken their place */
     m->played += used;
+    if (used != 0)
+        await_client(m);
     if (has_rest(m)) {
         play_on_later(m);
         return;
@@ -334,6 +344,7 @@ static void play_at_once(struct message *m, struct str bytes)
         return;
     buf_append(&m->answer, bytes.base + used, bytes.len - used);
     m->is_stalled = has_rest(m) || !ws_has_room(&c->ws);
+    await_client(m);
     if (has_rest(m))
         play_on_later(m);
 }

@@ -66,10 +66,11 @@ def cuts(b):
 
 
 class Http2:
-    """A polite HTTP/2 client on a connected socket."""
+    """A polite HTTP/2 client on a connected socket; streams in `not_taken` get no more window."""
 
     def __init__(self, sock):
         self.sock = sock
+        self.not_taken = set()
         self.sock.settimeout(10 * SLOW)
         config = h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
         self.connection = h2.connection.H2Connection(config)
@@ -96,7 +97,8 @@ class Http2:
             return None
         found = self.connection.receive_data(data)
         for event in found:
-            if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
+            if (isinstance(event, h2.events.DataReceived) and event.flow_controlled_length
+                    and event.stream_id not in self.not_taken):
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         try:
             self.flush()

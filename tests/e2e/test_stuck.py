@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness import SLOW, Bulkhead, alive, eventually, module, processes_of_group_or_child, python_worker
+from test_front_door import http2_bulkhead, http2_connect
 from test_lifecycle import pids, server
 
 
@@ -131,3 +132,42 @@ def test_it_is_killed_at_its_deadline_when_somebody_waits_already():
             assert b.get("/?ms=1").status == 200
             assert c.response().status == 504
         eventually(lambda: not alive(first), "it is gone")
+
+
+# ---- held up by the client -------------------------------------------------------------------------------------------
+
+LARGE = 24 << 20
+SENDS_MUCH = "import socket\ns = socket.socket(fileno=3)\nwhile True:\n    c, _ = s.accept()\n    while c.recv(65536):\n" \
+             f"        c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: {LARGE}\\r\\n\\r\\n' + b'x' * {LARGE})\n"
+
+
+def sends_much(write_timeout="30s", **backend):
+    return {"backends": {"w": {"run": "workers", "command": python_worker(SENDS_MUCH), "workers": 1, "nice": 0,
+                               "timeout": "1s", "warn_after": "500ms", "max_response_buffer": "64KiB", **backend}},
+            "routes": [{"path_prefix": "/", "backend": "w"}], "limits": {"write_timeout": write_timeout}}
+
+
+def test_time_stands_still_while_the_client_does_not_take_its_answer():
+    with Bulkhead(sends_much()) as b:
+        first, = pids(b)
+        with b.connect() as c:
+            c.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+            started = time.monotonic()
+            eventually(lambda: time.monotonic() > started + 2 and b.backend("w")["busy"] == 1, "it is held up past its time")
+            assert sum(iter(lambda: len(c.sock.recv(1 << 20)), 0)) > LARGE
+        assert pids(b) == [first] and not reports(b)
+
+
+def test_a_stream_that_takes_nothing_gives_its_slot_back_and_costs_no_worker():
+    """Another stream is served all the time, so the connection is not to blame as a whole."""
+    conf = sends_much(timeout="20s", warn_after="20s")
+    conf["routes"].insert(0, {"path": "/hello", "respond": {"status": 200, "body": "x" * 20000}})
+    del conf["limits"]
+    with http2_bulkhead(conf, write_timeout="1s") as b:
+        first, = pids(b)
+        client = http2_connect(b)
+        client.connection.increment_flow_control_window(1 << 30)
+        client.not_taken.add(client.start("/"))
+        eventually(lambda: b.backend("w")["busy"] == 1, "it runs")
+        eventually(lambda: client.get("/hello")[0] == 200 and b.backend("w")["busy"] == 0, "the slot is free")
+        assert client.get("/hello")[0] == 200 and pids(b) == [first]
