@@ -29,6 +29,8 @@
 #define KEPT_MAX (WS_HEAD_MAX + WS_CONTROL_MAX)
 /* What TLS may hold: the library reads until the kernel has no more. Linux doubles the number for its own needs. */
 #define TLS_RECEIVE_BYTES (32 * 1024)
+/* what is sent within a turn of the loop waits for more to be written with it, up to here */
+#define TOGETHER_BYTES (16 * 1024)
 /* the most that a peer gets to take our last words, or to close its end */
 #define LINGER_US 2000000
 
@@ -69,7 +71,7 @@ static int64_t idle_due(const struct ws *ws)
 
 static int64_t next_due(const struct ws *ws)
 {
-    if (ws->work || ws->state == WS_OVER)
+    if (ws->work || ws->put_off || ws->state == WS_OVER)
         return ws->loop->now_us;
     return ws->state == WS_OPEN ? earlier(ws->check_us, idle_due(ws)) : ws->close_us;
 }
@@ -207,6 +209,7 @@ void ws_write_tls(struct ws *ws)
 
 static void write_on(struct ws *ws)
 {
+    ws->put_off = false;
     ws_out_pump(ws);
     if (ws->state == WS_CLOSING && ws_out_is_done(ws))
         close_has_gone(ws);
@@ -265,6 +268,21 @@ void ws_poke(struct ws *ws)
         return;
     write_on(ws);
     arrange(ws);
+}
+
+void ws_write_soon(struct ws *ws)
+{
+    int64_t now_us = ws->loop->now_us;
+    size_t unsent = ws_unsent(ws);
+    if (ws->busy)
+        return;
+    if (ws->written_us != now_us || unsent > TOGETHER_BYTES || unsent > ws->options->max_unsent / 2) {
+        ws->written_us = now_us;
+        ws_poke(ws);
+    } else {
+        ws->put_off = true;
+        set_due(ws, now_us);
+    }
 }
 
 static void end_crowd(struct ws *ws)

@@ -123,6 +123,7 @@ struct ws {
     /* going out */
     struct buf out; /* frames */
     size_t out_sent;
+    int64_t written_us;        /* the turn of the loop in which the owner last sent something */
     uint64_t taken;            /* bytes that the kernel has taken */
     struct ws_stream *streams; /* messages sent in pieces */
     size_t stream_bytes;
@@ -143,6 +144,7 @@ struct ws {
     bool close_queued;   /* ours, at wslay */
     bool pinged;         /* check_us waits for the answer */
     bool backlogged;     /* at the last check, bytes were on their way to the peer */
+    bool put_off;        /* something is to be written at the end of this turn */
     bool busy;           /* in a callback of the loop, which ends with settling all */
     bool reading;        /* the loop watches for input */
     bool watching_write; /* the loop will say when there is room */

@@ -206,7 +206,7 @@ bool ws_send(struct ws *ws, enum ws_opcode opcode, struct str bytes)
         return false;
     count_message(ws, true, bytes.len);
     ws_out_queue(ws, opcode, bytes);
-    ws_poke(ws);
+    ws_write_soon(ws);
     return true;
 }
 
@@ -226,7 +226,7 @@ bool ws_send_piece(struct ws *ws, enum ws_opcode opcode, bool last, struct str b
         s->complete = last;
         note_crowd(ws);
     }
-    ws_poke(ws);
+    ws_write_soon(ws);
     return true;
 }
 
@@ -238,7 +238,7 @@ bool ws_send_ping(struct ws *ws, bool pong, struct str bytes)
     if (!pong && ws->unanswered != UINT8_MAX)
         ws->unanswered++;
     ws_out_queue(ws, pong ? WS_FRAME_PONG : WS_FRAME_PING, bytes);
-    ws_poke(ws);
+    ws_write_soon(ws);
     return true;
 }
 

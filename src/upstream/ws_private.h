@@ -26,6 +26,9 @@ bool ws_end(struct ws *ws, enum ws_by by, unsigned code, const char *why, struct
 /* After the owner, or time, has asked for something: writes, and sees what to wait for next; calls nobody back. Nothing
  * in a callback of the loop, which does the same at its end. */
 void ws_poke(struct ws *ws);
+/* After the owner has queued something: the first time in a turn of the loop that is ws_poke; what little follows in the
+ * same turn goes out together at its end. */
+void ws_write_soon(struct ws *ws);
 /* Writing failed. */
 void ws_write_failed(struct ws *ws);
 /* Have the loop call when there is room to write. */

@@ -582,6 +582,22 @@ static void test_one_turn_writes_a_bounded_part_of_a_message(void **state)
     free(text);
 }
 
+static void test_small_messages_of_one_turn_are_written_together(void **state)
+{
+    struct ws_rig *w = rig_of(state);
+    assert_true(ws_send(&w->ws, WS_TEXT, STR("one")));
+    uint64_t of_one = w->ws.taken;
+    assert_true(of_one != 0);
+    assert_true(ws_send(&w->ws, WS_TEXT, STR("two")));
+    assert_true(ws_send(&w->ws, WS_TEXT, STR("six")));
+    assert_int_equal(w->ws.taken, of_one);
+    assert_true(ws_unsent(&w->ws) != 0);
+    ws_rig_expect(w, TEXT, "one");
+    ws_rig_expect(w, TEXT, "two");
+    ws_rig_expect(w, TEXT, "six");
+    assert_int_equal(ws_unsent(&w->ws), 0);
+}
+
 static void test_an_end_that_reads_when_full_answers_the_last_ping(void **state)
 {
     struct ws_rig *w = rig_of(state);
@@ -1293,6 +1309,7 @@ int main(void)
         TEST(a_peer_that_never_reads_is_not_read_either, setup),
         TEST(pings_of_a_peer_that_never_reads_cost_bounded_memory, setup),
         TEST(a_producer_is_told_each_time_there_is_room, setup),
+        TEST(small_messages_of_one_turn_are_written_together, setup),
         TEST(an_end_that_reads_when_full_answers_the_last_ping, setup),
         TEST(room_that_a_callback_used_up_comes_back, setup),
         TEST(one_turn_writes_a_bounded_part_of_a_message, setup_tcp),
