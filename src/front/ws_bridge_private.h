@@ -85,6 +85,7 @@ struct bridge {
     uint64_t first_from; /* what the kernel had taken for the backend before */
     struct deadline again, give_up;
     int64_t pause_us, opened_us; /* before the next attempt; when this backend's end was opened */
+    int64_t until_us;            /* how long the search that began last may go on; 0: there was none */
 };
 
 extern const struct ws_events bridge_client_events, bridge_backend_events;

@@ -26,7 +26,7 @@
 #define PAUSE_MAX_US 1000000
 /* a client's frame has no shorter head: RFC 6455 §5.2 */
 #define MASKED_HEAD_MIN 6
-/* an end that lasted so long was a good one, and the search for another begins without a pause */
+/* an end that lasted so long was a good one; after another the search goes on, with its pauses, as if it had not been */
 #define PROVEN_US 1000000
 
 /* ---- the messages ----------------------------------------------------------------------------------------------- */
@@ -159,9 +159,12 @@ void bridge_reconnect(struct bridge *b)
     if (b->first_is_sent && !is_first_left(b))
         bridge_queue_drop_first(&b->waiting);
     b->first_is_sent = false;
-    if (b->loop->now_us - b->opened_us >= PROVEN_US)
+    int64_t now_us = b->loop->now_us;
+    if (b->until_us == 0 || now_us - b->opened_us >= PROVEN_US) {
         b->pause_us = 0;
-    heap_arm(&b->loop->deadlines, &b->give_up, b->loop->now_us + b->route->conf->websocket.reconnect_timeout);
+        b->until_us = now_us + b->route->conf->websocket.reconnect_timeout;
+    }
+    heap_arm(&b->loop->deadlines, &b->give_up, b->until_us);
     try_later(b);
 }
 

@@ -745,6 +745,13 @@ def test_no_other_connection_within_the_time(tmp_path):
             assert closed_line(b)["reason"] == "backend-down"
 
 
+def test_a_backend_that_only_ever_hangs_up():
+    """A connection that did not last does not begin the time anew."""
+    with WebSocketBackend(lambda ws: None) as backend:
+        with bridge(backend.address, {"reconnect": True, "reconnect_timeout": "500ms"}) as b, connect(address(b)) as ws:
+            assert ws.end().code == 1012
+
+
 def test_a_backend_that_never_answers_the_next_handshake():
     """The time limit of all attempts holds for the one that is under way, too."""
     def serve(ws):
