@@ -71,8 +71,8 @@ static int on_http1_request(h2o_req_t *req, void *arg)
     if (req->version == 0) {
         see(c, c->sock->input->size == 0 ? CONN_STATE_IDLE : CONN_STATE_HEAD, 0);
         note_arriving(c, elapsed_us(req, &req->timestamps.request_begin_at));
-    } else if (req->timestamps.response_start_at.tv_sec != 0) {
-        see(c, CONN_STATE_WRITING, req->bytes_sent);
+    } else if (req->timestamps.response_start_at.tv_sec != 0 || h2o_socket_is_writing(c->sock)) {
+        see(c, CONN_STATE_WRITING, req->bytes_sent); /* or a 101, which the library does not count as a response */
     } else if (req->pathconf != NULL) {
         see(c, CONN_STATE_RUNNING, 0);
     } else {
