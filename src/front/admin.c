@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * admin: what the admin listener answers: /healthz (this loop turns), /readyz (every backend has a slot to run a call
- * in), /status (status.c), /ws (ws_push.c). In the loop, never through a gate, never in the access log: whoever asks every second must
- * neither wait nor fill a disk. Loop thread.
+ * in), /status (status.c), /ws (ws_push.c). In the loop, never through a gate, never in the access log: whoever asks
+ * every second must neither wait nor fill a disk. Loop thread.
  */
 #include "config.h"
 

@@ -2,8 +2,8 @@
  *
  * ws_session: an upgraded connection, whatever its mode: its place in the thread's registry, its id, what is remembered
  * of its handshake, its counts, its log lines, and how it takes leave. A mode (ws_messages.c, ws_bridge.c, ws_tunnel.c)
- * embeds it as its first member and brings the functions below. While its socket is open `conn` is, too; not later. Loop thread; only ws_push.c reaches a registry from
- * another thread, by posting.
+ * embeds it as its first member and brings the functions below. While its socket is open `conn` is, too; not later.
+ * Loop thread; only ws_push.c reaches a registry from another thread, by posting.
  *
  * Object map: door → sessions (by number) → conn, generation, route. The client's socket belongs to the mode (its
  * struct ws, or the bare socket of a tunnel); its on_close still is conn's.
