@@ -17,7 +17,7 @@ struct str {
 };
 
 #define STR(literal) ((struct str){(char *)(literal), sizeof(literal) - 1})
-#define STR_NONE ((struct str){NULL, 0})
+#define STR_NONE     ((struct str){NULL, 0})
 /* for printf's "%.*s" */
 #define STR_ARG(s) (int)(s).len, (s).base
 
@@ -35,6 +35,17 @@ static inline bool str_eq(struct str a, struct str b)
 static inline bool str_case_eq(struct str a, struct str b)
 {
     return a.len == b.len && (a.len == 0 || strncasecmp(a.base, b.base, a.len) == 0);
+}
+
+/* A copy at *at, which moves behind it: for several strings in one block of memory. What has no base has none. */
+static inline struct str str_keep(char **at, struct str s)
+{
+    if (s.base == NULL)
+        return STR_NONE;
+    struct str kept = {*at, s.len};
+    memcpy(kept.base, s.base, s.len);
+    *at += s.len;
+    return kept;
 }
 
 static inline bool str_starts(struct str s, struct str prefix)

@@ -75,3 +75,15 @@ bool call_method_idempotent(struct str method)
             return true;
     return false;
 }
+
+struct call_field *call_fields_copy(const struct call_field *fields, size_t nfields)
+{
+    size_t table = nfields * sizeof(fields[0]), text = 0;
+    for (size_t i = 0; i < nfields; i++)
+        text += fields[i].name.len + fields[i].value.len;
+    struct call_field *copy = mem_alloc(table + text + 1);
+    char *at = (char *)copy + table;
+    for (size_t i = 0; i < nfields; i++)
+        copy[i] = (struct call_field){str_keep(&at, fields[i].name), str_keep(&at, fields[i].value)};
+    return copy;
+}

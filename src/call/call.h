@@ -59,6 +59,9 @@ struct call_response {
     int64_t content_length; /* -1: not known */
 };
 
+/* A copy of the fields with their text, in one block that the caller frees */
+struct call_field *call_fields_copy(const struct call_field *fields, size_t nfields);
+
 struct call;
 
 /* What an executor tells whoever made the call. Always on the call's loop, never before executor_start returns.

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "front/relay.h"
+#include "upstream/farewell.h"
 
 /* one write of TLS */
 #define TLS_WRITE_BYTES (64 * 1024)
@@ -95,15 +96,6 @@ static void broke(struct relay_end *e, bool for_reading)
               is_client ? "the client's connection broke" : "the backend's connection broke");
 }
 
-/* TLS says goodbye with some bytes of its own, for which the library waits without limit: only where there is room. */
-static void close_socket(h2o_socket_t *sock)
-{
-    struct pollfd room = {h2o_socket_get_fd(sock), POLLOUT, 0};
-    if (sock->ssl != NULL && (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0))
-        shutdown(room.fd, SHUT_RDWR);
-    h2o_socket_close(sock);
-}
-
 /* Is nobody left who will say anything, or hear it? */
 static bool is_over(const struct relay *r)
 {
@@ -117,8 +109,8 @@ static void finish(struct relay *r)
     drop_output(&r->backend);
     heap_disarm(&r->loop->deadlines, &r->deadline);
     r->events->on_end(r, &r->ending);
-    close_socket(client);
-    close_socket(backend);
+    farewell(client, false);
+    farewell(backend, false);
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */

@@ -292,21 +292,6 @@ static void on_backend_closed(struct ws *ws, const struct ws_ending *ending)
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
-/* what ws.c closes a client for */
-static enum reason reason_of_code(unsigned code)
-{
-    switch (code) {
-    case WS_CODE_PROTOCOL:
-    case WS_CODE_NOT_TEXT:
-    case WS_CODE_POLICY:
-        return REASON_BAD_REQUEST;
-    case WS_CODE_TOO_LARGE:
-        return REASON_BODY_TOO_LARGE;
-    default:
-        return REASON_NONE;
-    }
-}
-
 static void end_session(struct bridge *b, const struct ws_ending *ending)
 {
     bool is_ours = ending->by == WS_BY_US;
@@ -315,8 +300,8 @@ static void end_session(struct bridge *b, const struct ws_ending *ending)
         end.by_backend = b->by_backend;
         end.reason = b->reason;
         end.why = b->why;
-    } else if (is_ours) {
-        end.reason = reason_of_code(ending->code);
+    } else {
+        end.reason = ws_session_fault(ending);
     }
     ws_session_end(&b->session, &end);
 }

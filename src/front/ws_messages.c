@@ -244,18 +244,7 @@ void messages_part(struct messages *c)
 /* what a close code of the connection's own says, where nobody else gave a reason */
 static enum reason reason_of(const struct messages *c, const struct ws_ending *ending)
 {
-    if (c->reason != REASON_NONE || ending->by != WS_BY_US || c->by_backend)
-        return c->reason;
-    switch (ending->code) {
-    case WS_CODE_TOO_LARGE:
-        return REASON_BODY_TOO_LARGE;
-    case WS_CODE_PROTOCOL:
-    case WS_CODE_NOT_TEXT:
-    case WS_CODE_POLICY:
-        return REASON_BAD_REQUEST;
-    default:
-        return REASON_NONE;
-    }
+    return c->reason != REASON_NONE || c->by_backend ? c->reason : ws_session_fault(ending);
 }
 
 /* ---- the socket's word ------------------------------------------------------------------------------------------ */

@@ -100,27 +100,11 @@ void messages_events_begin(struct ws_entry *e)
     message_start(c, MESSAGE_OPEN, event_body(c, WS_EVENT_OPEN));
 }
 
-static struct str keep(char **at, struct str s)
-{
-    struct str kept = {*at, s.len};
-    if (s.len != 0)
-        memcpy(kept.base, s.base, s.len);
-    *at += s.len;
-    return kept;
-}
-
 void messages_events_keep_head(struct messages *c, const struct call_response *head)
 {
-    size_t table = head->nfields * sizeof(struct call_field), text = 0;
-    for (size_t i = 0; i < head->nfields; i++)
-        text += head->fields[i].name.len + head->fields[i].value.len;
-    struct call_field *fields = mem_alloc(table + text + 1);
-    char *at = (char *)fields + table;
-    for (size_t i = 0; i < head->nfields; i++)
-        fields[i] = (struct call_field){keep(&at, head->fields[i].name), keep(&at, head->fields[i].value)};
     forget_head(c->events);
     c->events->head = *head;
-    c->events->head.fields = fields;
+    c->events->head.fields = call_fields_copy(head->fields, head->nfields);
 }
 
 /* The handshake is not accepted: the connection ends before it began. */
@@ -292,8 +276,8 @@ static void meta_set(struct messages_events *ev, struct str name, struct str val
         ev->meta = mem_alloc(META_MAX * sizeof(ev->meta[0]));
     char *at = mem_alloc(name.len + value.len);
     struct meta *m = &ev->meta[ev->nmeta++];
-    m->name = keep(&at, name);
-    m->value = keep(&at, value);
+    m->name = str_keep(&at, name);
+    m->value = str_keep(&at, value);
     ev->meta_bytes += name.len + value.len;
 }
 
@@ -325,7 +309,7 @@ static size_t put_meta(struct message *m, struct call_field *fields)
         return 0;
     char *at = m->meta = mem_alloc(ev->meta_bytes);
     for (size_t i = 0; i < ev->nmeta; i++)
-        fields[i] = (struct call_field){keep(&at, ev->meta[i].name), keep(&at, ev->meta[i].value)};
+        fields[i] = (struct call_field){str_keep(&at, ev->meta[i].name), str_keep(&at, ev->meta[i].value)};
     return ev->nmeta;
 }
 

@@ -91,23 +91,14 @@ static void on_request_gone(void *p)
     job->guard = NULL;
 }
 
-static struct str keep(char **at, struct str s)
-{
-    struct str kept = {*at, s.len};
-    if (s.len != 0)
-        memcpy(kept.base, s.base, s.len);
-    *at += s.len;
-    return kept;
-}
-
 static void keep_request(struct job *job, const struct push_request *r, struct str message)
 {
     char *at = job->memory = mem_alloc(r->id.len + r->route.len + r->reason.len + message.len + 1);
     job->request = *r;
-    job->request.id = keep(&at, r->id);
-    job->request.route = keep(&at, r->route);
-    job->request.reason = keep(&at, r->reason);
-    job->message = keep(&at, message);
+    job->request.id = str_keep(&at, r->id);
+    job->request.route = str_keep(&at, r->route);
+    job->request.reason = str_keep(&at, r->reason);
+    job->message = str_keep(&at, message);
 }
 
 static void on_done(struct loop_task *task);

@@ -50,16 +50,6 @@ static bool is_forgotten(struct str name, bool with_handshake)
     return !with_handshake && (str_eq(name, STR("connection-id")) || str_starts(name, STR("meta-")));
 }
 
-static struct str keep(char **at, struct str s)
-{
-    if (s.base == NULL)
-        return STR_NONE;
-    struct str kept = {*at, s.len};
-    memcpy(kept.base, s.base, s.len);
-    *at += s.len;
-    return kept;
-}
-
 static size_t text_of(const struct ws_facts *f)
 {
     size_t len =
@@ -77,17 +67,17 @@ static struct ws_facts *facts_copy(const struct ws_facts *from)
     struct call_field *fields = (struct call_field *)(f + 1);
     char *at = (char *)fields + table;
     *f = (struct ws_facts){.references = 1,
-                           .path = keep(&at, from->path),
-                           .query = keep(&at, from->query),
-                           .scheme = keep(&at, from->scheme),
-                           .authority = keep(&at, from->authority),
-                           .peer = keep(&at, from->peer),
-                           .target = keep(&at, from->target),
-                           .request_id = keep(&at, from->request_id),
+                           .path = str_keep(&at, from->path),
+                           .query = str_keep(&at, from->query),
+                           .scheme = str_keep(&at, from->scheme),
+                           .authority = str_keep(&at, from->authority),
+                           .peer = str_keep(&at, from->peer),
+                           .target = str_keep(&at, from->target),
+                           .request_id = str_keep(&at, from->request_id),
                            .fields = fields,
                            .nfields = from->nfields};
     for (size_t i = 0; i < from->nfields; i++)
-        fields[i] = (struct call_field){keep(&at, from->fields[i].name), keep(&at, from->fields[i].value)};
+        fields[i] = (struct call_field){str_keep(&at, from->fields[i].name), str_keep(&at, from->fields[i].value)};
     return f;
 }
 
@@ -239,6 +229,22 @@ static void count_up_to(struct ws_session *s, const struct ws_count *now)
 void ws_session_count(struct ws_session *s)
 {
     count_up_to(s, s->count);
+}
+
+enum reason ws_session_fault(const struct ws_ending *ending)
+{
+    if (ending->by != WS_BY_US)
+        return REASON_NONE;
+    switch (ending->code) {
+    case WS_CODE_TOO_LARGE:
+        return REASON_BODY_TOO_LARGE;
+    case WS_CODE_PROTOCOL:
+    case WS_CODE_NOT_TEXT:
+    case WS_CODE_POLICY:
+        return REASON_BAD_REQUEST;
+    default:
+        return REASON_NONE;
+    }
 }
 
 static void count_end(struct ws_session *s, const struct ws_session_end *end)

@@ -96,6 +96,8 @@ void ws_session_name(struct ws_session *s, struct door *door);
 /* Into the registry; takes the facts, and its own reference of the generation. Logs the opening. */
 void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const struct arrival *a,
                       struct ws_facts *facts);
+/* Why ws.c closed a client by itself: what the client did; NONE: nothing that has a reason, or somebody else closed */
+enum reason ws_session_fault(const struct ws_ending *ending);
 /* Out of it: counts, logs, gives back what the session holds; the conn is told that its socket goes. The mode frees its
  * memory. */
 void ws_session_end(struct ws_session *s, const struct ws_session_end *end);

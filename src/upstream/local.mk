@@ -16,6 +16,7 @@ libparsers_a_SOURCES = $(UPSTREAM_PARSERS)
 # with the connection itself, which lives on a loop's h2o socket
 libupstream_a_SOURCES = $(UPSTREAM_PARSERS) \
   src/upstream/dial.c src/upstream/dial.h \
+  src/upstream/farewell.c src/upstream/farewell.h \
   src/upstream/h2o_api.h \
   src/upstream/hop.c src/upstream/hop.h \
   src/upstream/protocol.c src/upstream/protocol.h \

@@ -206,29 +206,11 @@ static void on_writable(h2o_socket_t *sock, const char *err)
 
 /* ---- the answer ------------------------------------------------------------------------------------------------- */
 
-static char *keep_str(char *at, struct str from, struct str *to)
-{
-    *to = (struct str){at, from.len};
-    if (from.len != 0)
-        memcpy(at, from.base, from.len);
-    return at + from.len;
-}
-
 /* The parser's head goes with its next call; the body is still to come. */
 static void keep_head(struct upgrade *u)
 {
-    const struct call_response *head = &u->answer.head;
-    size_t bytes = 1 + head->nfields * sizeof(struct call_field);
-    for (size_t i = 0; i < head->nfields; i++)
-        bytes += head->fields[i].name.len + head->fields[i].value.len;
-    struct call_field *fields = mem_alloc(bytes);
-    char *at = (char *)(fields + head->nfields);
-    for (size_t i = 0; i < head->nfields; i++) {
-        at = keep_str(at, head->fields[i].name, &fields[i].name);
-        at = keep_str(at, head->fields[i].value, &fields[i].value);
-    }
-    u->refusal = *head;
-    u->refusal.fields = fields;
+    u->refusal = u->answer.head;
+    u->refusal.fields = call_fields_copy(u->answer.head.fields, u->answer.head.nfields);
 }
 
 /* Half a body would be a lie, and no body is none of that type. */

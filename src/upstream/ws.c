@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,6 +20,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "upstream/farewell.h"
 #include "upstream/h2o_api.h"
 #include "upstream/ws_head.h"
 #include "upstream/ws_private.h"
@@ -170,21 +170,11 @@ static void close_has_gone(struct ws *ws)
         linger(ws);
 }
 
-/* TLS says goodbye with some bytes of its own, for which the library waits without limit: only where there is room. */
-static void close_socket(struct ws *ws)
-{
-    struct pollfd room = {h2o_socket_get_fd(ws->sock), POLLOUT, 0};
-    bool lost = ws->goodbye->ending.code == WS_CODE_LOST;
-    if (ws->sock->ssl != NULL && (lost || poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0))
-        shutdown(room.fd, SHUT_RDWR);
-    h2o_socket_close(ws->sock);
-    ws->sock = NULL;
-}
-
 static void finish(struct ws *ws)
 {
     struct ws_goodbye *goodbye = ws->goodbye;
-    close_socket(ws);
+    farewell(ws->sock, goodbye->ending.code == WS_CODE_LOST);
+    ws->sock = NULL;
     ws_out_free(ws);
     heap_disarm(&ws->loop->deadlines, &ws->deadline);
     ws->goodbye = NULL;
