@@ -28,6 +28,7 @@ static const struct command {
     {"kill", order_command, "end a worker, and have it replaced"},
     {"recycle", order_command, "replace every worker of a backend, without losing a request"},
     {"log-level", order_command, "have a running bulkhead write more to its log, or less"},
+    {"reload", order_command, "put the changed conf of a running bulkhead in force"},
     {"drain", order_command, "end a running bulkhead when its requests have been answered"},
     {"send", send_command, "send a message to open WebSockets, or close them"},
 };

@@ -75,6 +75,13 @@ static void tell_drain(const json_t *answer, struct buf *out)
     buf_append_z(out, "drained: every request has been answered, and bulkhead has ended\n");
 }
 
+static void tell_reload(const json_t *answer, struct buf *out)
+{
+    buf_printf(out, "generation %lld in force: ", number(answer, "generation"));
+    append_text(out, answer, "changes");
+    buf_append_char(out, '\n');
+}
+
 static const struct order orders[] = {
     {WIRE_COMMAND_KILL, "PID", PATIENCE_S,
      "Ends the worker with this process id (SIGTERM, and SIGKILL after stop_timeout), and has it replaced. The call "
@@ -87,10 +94,25 @@ static const struct order orders[] = {
      tell_recycle},
     {WIRE_COMMAND_LOG_LEVEL, "LEVEL", PATIENCE_S,
      "Sets the least important level that is written to the log: error, warning, info or debug.\n", tell_log_level},
+    {WIRE_COMMAND_RELOAD, NULL, 0,
+     "Reads the conf file again, and puts it in force without an interruption: connections stay, and backends that have\n"
+     "not changed keep their workers. Waits for the verdict. A conf that is bad, or cannot come into force, changes\n"
+     "nothing.\n",
+     tell_reload},
     {WIRE_COMMAND_DRAIN, NULL, 0,
      "Ends bulkhead as SIGTERM does: no new connections, running requests have drain_timeout. Waits for the end.\n",
      tell_drain},
 };
+
+/* Problems of a conf are a line each. */
+static void append_lines(struct buf *out, const char *text)
+{
+    for (size_t len; *text != '\0'; text += len + (text[len] != '\0')) {
+        len = strcspn(text, "\n");
+        buf_append_printable(out, (struct str){(char *)text, len});
+        buf_append_char(out, '\n');
+    }
+}
 
 static const struct order *find_order(const char *name)
 {
@@ -202,8 +224,7 @@ static bool show(const struct order *order, struct buf *answer, bool as_json)
         order->tell(page, &text);
     } else {
         buf_printf(&text, "bulkhead %s: ", name);
-        buf_append_printable(&text, str_of(error != NULL ? error : "its answer is none"));
-        buf_append_char(&text, '\n');
+        append_lines(&text, error != NULL ? error : "its answer is none");
     }
     FILE *to = is_done || as_json ? stdout : stderr;
     bool is_told = fwrite(text.base, 1, text.len, to) == text.len && fflush(to) == 0;

@@ -27,7 +27,7 @@
 #define LIMIT_INTERVAL_US 1000000
 
 static const char *process = "bulkhead";
-static bool as_json;
+static _Atomic bool as_json;
 static _Atomic bool to_journal;
 static _Atomic int level_max = LOG_LEVEL_INFO;
 
@@ -53,8 +53,8 @@ const char *log_level_name(enum log_level level)
 void log_init(const char *who, enum log_level level, bool json)
 {
     process = who;
-    as_json = json;
     log_set_level(level);
+    log_set_format(json);
     log_look_at_stderr();
 }
 
@@ -72,6 +72,11 @@ void log_look_at_stderr(void)
 void log_set_level(enum log_level level)
 {
     atomic_store_explicit(&level_max, (int)level, memory_order_relaxed);
+}
+
+void log_set_format(bool json)
+{
+    atomic_store_explicit(&as_json, json, memory_order_relaxed);
 }
 
 bool log_enabled(enum log_level level)

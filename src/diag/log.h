@@ -20,6 +20,7 @@ void log_init(const char *who, enum log_level level, bool json);
 /* fd 2 has been made another file: is that the journal? log_init looks too. */
 void log_look_at_stderr(void);
 void log_set_level(enum log_level level);
+void log_set_format(bool json);
 bool log_enabled(enum log_level level);
 /* where whole lines go instead of fd 2; must not block */
 void log_set_sink(void (*sink)(const char *line, size_t len));

@@ -21,14 +21,11 @@
 #include "base/mem.h"
 #include "config/conf.h"
 #include "diag/log.h"
-#include "front/cidr.h"
 #include "front/generation.h"
 #include "front/guard.h"
 #include "front/listener.h"
 #include "front/peers.h"
-#include "front/setup.h"
 #include "front/thread.h"
-#include "front/thread_private.h"
 
 #define LINGER_US             2000000
 #define LINGER_READS_PER_TURN 16
@@ -52,15 +49,6 @@ unsigned conn_count(bool is_admin)
 }
 
 /* ---- the peer --------------------------------------------------------------------------------------------------- */
-
-static bool is_trusted(const struct setup *setup, const struct sockaddr *peer)
-{
-    for (size_t i = 0; i != setup->ntrusted; ++i) {
-        if (cidr_contains(&setup->trusted[i], peer))
-            return true;
-    }
-    return false;
-}
 
 static void name_ipv6_peer(struct conn *c, const struct sockaddr_in6 *in6)
 {
@@ -103,7 +91,7 @@ static bool enter_address(struct conn *c)
 static bool judge_peer(struct conn *c)
 {
     name_peer(c);
-    c->is_trusted_proxy = is_trusted(c->thread->p->setup, &c->peer.any);
+    c->is_trusted_proxy = intake_trusts(&c->thread->generation->intake, &c->peer.any);
     if (enter_address(c))
         return true;
     thread_count(&c->thread->counters.connections_refused, 1);
@@ -150,6 +138,7 @@ static void forget(struct conn *c)
 {
     struct front_thread *thread = c->thread;
     bool is_admin = c->is_admin;
+    listener_leave(c->listener);
     if (c->counted_per_address)
         peers_leave(&c->peer.any);
     atomic_fetch_sub_explicit(is_admin ? &open_admins : &open_clients, 1, memory_order_relaxed);
@@ -175,7 +164,7 @@ static void on_closed(void *data)
         forget(c);
 }
 
-struct conn *conn_create(const struct listener *listener, int fd, const struct sockaddr_storage *peer)
+struct conn *conn_create(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     struct front_thread *thread = listener->thread;
     struct conn *c = mem_zalloc(sizeof *c);
@@ -188,7 +177,7 @@ struct conn *conn_create(const struct listener *listener, int fd, const struct s
     c->sweep.since_us = thread->loop.now_us;
     list_init(&c->link);
     thread_count(&thread->counters.connections_accepted, 1);
-    if (listener->conf->proxy_protocol) {
+    if (listener->proxy_protocol) {
         name_peer(c); /* judged when the line has come */
     } else if (!judge_peer(c)) {
         refuse(listener, fd);
@@ -197,6 +186,7 @@ struct conn *conn_create(const struct listener *listener, int fd, const struct s
     }
     atomic_fetch_add_explicit(c->is_admin ? &open_admins : &open_clients, 1, memory_order_relaxed);
     thread_count(&thread->counters.connections_open, 1);
+    listener_enter(listener);
     list_append(&thread->conns, &c->link);
     c->sock = h2o_evloop_socket_create(thread->ctx.loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
     c->sock->on_close.cb = on_closed;

@@ -37,7 +37,7 @@ struct conn {
     struct list link; /* thread->conns */
     struct front_thread *thread;
     h2o_socket_t *sock;
-    const struct listener *listener; /* front/listener.h */
+    struct listener *listener; /* front/listener.h */
     union conn_peer { /* after PROXY protocol: what the line said; a Unix socket's peer has no more than a family */
         struct sockaddr any;
         struct sockaddr_in in;
@@ -90,7 +90,7 @@ enum conn_cut {
 const char *conn_cut_word(enum conn_cut why);
 
 /* Takes fd, a client's connected socket; `peer` is who accept(2) named. NULL: refused and closed. Loop thread. */
-struct conn *conn_create(const struct listener *listener, int fd, const struct sockaddr_storage *peer);
+struct conn *conn_create(struct listener *listener, int fd, const struct sockaddr_storage *peer);
 /* The peer as the PROXY line says; judges address limit and trust by it. false: refused, the caller closes. */
 bool conn_set_peer(struct conn *c, const struct sockaddr_storage *peer, socklen_t len);
 /* The record of a request's connection. Loop thread. */

@@ -101,7 +101,7 @@ void dispatch_run(struct dispatch *d, int64_t timeout_us)
     struct executor *executor = d->backend->executor;
     d->call.deadline_us = later(d->call.started_us, timeout_us);
     d->state = DISPATCH_RUNNING;
-    d->report_us = later(d->call.started_us, d->backend->conf->warn_after);
+    d->report_us = later(d->call.started_us, atomic_load_explicit(&d->backend->warn_after_us, memory_order_relaxed));
     d->is_reported = d->report_us >= d->call.deadline_us;
     d->held_us = 0;
     arm_clock(d);

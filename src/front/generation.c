@@ -3,8 +3,7 @@
  * generation: see generation.h. Turns a frozen conf into what serves it: the router, compiled routes, and for each
  * backend a gate with the executor that its execution class and contents call for. The gate of a leased class begins
  * with no slot and follows what the executor announces; a loop backend's is constant. Messages of the supervisor name
- * backends and slots by number; one that names none of ours is logged and ignored, since two generations can be on
- * their way at once.
+ * backends by their ids, which are good for all generations; one about a backend that has gone is ignored.
  */
 #include "config.h"
 
@@ -19,6 +18,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/conf.h"
+#include "config/conf_change.h"
 #include "diag/log.h"
 #include "executor/crew.h"
 #include "executor/inloop.h"
@@ -35,9 +35,18 @@
 #define SLOTS_MAX 4096
 
 void (*generation_tell)(const struct wire_control *m);
+struct loop *generation_home;
+
+/* of all generations */
+static struct {
+    pthread_mutex_t lock;
+    struct list list;
+} backends = {PTHREAD_MUTEX_INITIALIZER, {&backends.list, &backends.list}};
 
 struct builder {
     struct generation *generation;
+    const struct generation *before;
+    const uint32_t *ids;
     unsigned loops;
     char *error;
     size_t error_size;
@@ -54,7 +63,7 @@ static void on_slots(struct executor *ex, unsigned slots, void *arg)
 
 static void tell(const struct backend *b, struct wire_control m)
 {
-    m.backend = b->index;
+    m.backend = b->id;
     if (generation_tell != NULL)
         generation_tell(&m);
 }
@@ -170,10 +179,28 @@ static struct executor *create_proxy(const struct builder *builder, const struct
     return ex;
 }
 
+static const struct backend *find_by_name(const struct generation *g, const char *name)
+{
+    for (size_t i = 0; g != NULL && i < g->conf->nbackends; i++)
+        if (strcmp(g->backends[i]->conf->name, name) == 0)
+            return g->backends[i];
+    return NULL;
+}
+
+/* Where it takes the place of another, both together run no more than the larger limit of the two. */
+static struct gate *create_gate(const struct builder *builder, const struct conf_backend *c, unsigned limit)
+{
+    const struct backend *elder = find_by_name(builder->before, c->name);
+    if (elder == NULL)
+        return gate_create(limit, c->queue);
+    return gate_create_beside(elder->gate, limit, c->queue,
+                              c->limit > elder->conf->limit ? c->limit : elder->conf->limit);
+}
+
 static bool create_loop_executor(struct builder *builder, struct backend *b)
 {
     const struct conf_backend *c = b->conf;
-    b->gate = gate_create(c->limit, c->queue);
+    b->gate = create_gate(builder, c, c->limit);
     if (c->what == CONF_WHAT_PROXY) {
         b->executor = create_proxy(builder, c);
         return true;
@@ -203,7 +230,7 @@ static bool create_executor(struct builder *builder, struct backend *b)
 {
     if (b->conf->run == CONF_RUN_LOOP)
         return create_loop_executor(builder, b);
-    b->gate = gate_create(0, b->conf->queue);
+    b->gate = create_gate(builder, b->conf, 0);
     b->executor = create_crew(builder, b->conf);
     b->executor->on_slots = on_slots;
     b->executor->on_slots_arg = b;
@@ -215,11 +242,19 @@ static bool create_executor(struct builder *builder, struct backend *b)
     return b->conf->run != CONF_RUN_THREADS || !b->conf->in_front || start_host_in_front(builder, b);
 }
 
+static bool is_leased(const struct backend *b)
+{
+    return b->conf->run != CONF_RUN_LOOP && !b->conf->in_front;
+}
+
 /* Nobody is inside any more: every call holds its generation. */
 static void backend_unref(struct backend *b)
 {
     if (b == NULL || atomic_fetch_sub(&b->references, 1) != 1)
         return;
+    pthread_mutex_lock(&backends.lock);
+    list_unlink(&b->link);
+    pthread_mutex_unlock(&backends.lock);
     if (b->executor != NULL)
         b->executor->ops->free(b->executor);
     if (b->host != NULL) {
@@ -230,23 +265,44 @@ static void backend_unref(struct backend *b)
         module_close(&b->module);
     if (b->gate != NULL)
         gate_free(&b->gate);
+    if (is_leased(b))
+        tell(b, (struct wire_control){.type = WIRE_RETIRED});
     pthread_mutex_destroy(&b->lock);
     free(b->workers);
+    conf_free(&b->part);
     free(b);
 }
 
-static struct backend *backend_create(struct builder *builder, unsigned index)
+static struct backend *backend_create(struct builder *builder, size_t index, uint32_t id)
 {
     struct backend *b = mem_zalloc(sizeof(*b));
     atomic_init(&b->references, 1);
-    b->index = index;
-    b->conf = &builder->generation->conf->backends[index];
+    b->id = id;
+    b->part = conf_change_part(builder->generation->conf, index);
+    b->conf = &b->part->backends[0];
+    atomic_init(&b->warn_after_us, b->conf->warn_after);
+    list_init(&b->link);
     pthread_mutex_init(&b->lock, NULL);
     if (!create_executor(builder, b)) {
         backend_unref(b);
         return NULL;
     }
+    pthread_mutex_lock(&backends.lock);
+    list_append(&backends.list, &b->link);
+    pthread_mutex_unlock(&backends.lock);
     return b;
+}
+
+/* The one with this id, if it serves in the generation before: it goes on. */
+static struct backend *backend_keep(const struct generation *before, uint32_t id)
+{
+    for (size_t i = 0; before != NULL && i < before->conf->nbackends; i++) {
+        if (before->backends[i]->id == id) {
+            atomic_fetch_add(&before->backends[i]->references, 1);
+            return before->backends[i];
+        }
+    }
+    return NULL;
 }
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
@@ -255,35 +311,72 @@ static bool build_backends(struct builder *builder)
 {
     struct generation *g = builder->generation;
     g->backends = mem_zalloc((g->conf->nbackends + 1) * sizeof(g->backends[0]));
-    for (size_t i = 0; i < g->conf->nbackends; i++)
-        if ((g->backends[i] = backend_create(builder, (unsigned)i)) == NULL)
+    for (size_t i = 0; i < g->conf->nbackends; i++) {
+        uint32_t id = builder->ids != NULL ? builder->ids[i] : (uint32_t)i;
+        if ((g->backends[i] = backend_keep(builder->before, id)) == NULL &&
+            (g->backends[i] = backend_create(builder, i, id)) == NULL)
             return false;
+    }
     return true;
 }
 
-static void build_routes(struct generation *g)
+static void find_elder(struct route *route, const struct generation *before)
 {
-    const struct conf *conf = g->conf;
-    g->routes = mem_zalloc((conf->nroutes + 1) * sizeof(g->routes[0]));
-    for (size_t i = 0; i < conf->nroutes; i++) {
-        const struct conf_route *rule = &conf->routes[i];
-        route_init(&g->routes[i], conf, rule, rule->action == CONF_ROUTE_BACKEND ? g->backends[rule->backend] : NULL);
+    for (size_t i = 0; i < before->nwebsockets; i++) {
+        if (route_is_heir(route, before->websockets[i])) {
+            route_inherit(route, before->websockets[i]);
+            return;
+        }
     }
 }
 
-struct generation *generation_create(struct conf *conf, unsigned loops, char *error, size_t error_size)
+static void build_routes(struct generation *g, const struct generation *before)
+{
+    const struct conf *conf = g->conf;
+    g->routes = mem_zalloc((conf->nroutes + 1) * sizeof(g->routes[0]));
+    g->websockets = mem_alloc((conf->nroutes + 1) * sizeof(g->websockets[0]));
+    for (size_t i = 0; i < conf->nroutes; i++) {
+        const struct conf_route *rule = &conf->routes[i];
+        struct route *route = &g->routes[i];
+        route_init(route, conf, rule, rule->action == CONF_ROUTE_BACKEND ? g->backends[rule->backend] : NULL);
+        if (route->websockets == NULL)
+            continue;
+        g->websockets[g->nwebsockets++] = route;
+        if (before != NULL)
+            find_elder(route, before);
+    }
+}
+
+struct generation *generation_create(struct conf *conf, const uint32_t *ids, const struct generation *before,
+                                     unsigned loops, char *error, size_t error_size)
 {
     struct generation *g = mem_zalloc(sizeof(*g));
-    struct builder builder = {g, loops, error, error_size};
+    struct builder builder = {g, before, ids, loops, error, error_size};
     atomic_init(&g->references, 1);
     g->conf = conf;
     g->router = router_create(conf->routes, conf->nroutes, error, error_size);
-    if (g->router == NULL || !build_backends(&builder)) {
+    if (g->router == NULL || !intake_init(&g->intake, conf, error, error_size) || !build_backends(&builder)) {
         generation_unref(g);
         return NULL;
     }
-    build_routes(g);
+    build_routes(g, before);
     return g;
+}
+
+void generation_enforce(struct generation *g)
+{
+    for (size_t i = 0; i < g->conf->nbackends; i++) {
+        gate_set_queue(g->backends[i]->gate, g->conf->backends[i].queue);
+        atomic_store_explicit(&g->backends[i]->warn_after_us, g->conf->backends[i].warn_after, memory_order_relaxed);
+    }
+}
+
+const struct route *generation_heir(const struct generation *g, const struct route *route)
+{
+    for (size_t i = 0; i < g->nwebsockets; i++)
+        if (g->websockets[i]->websockets == route->websockets)
+            return g->websockets[i];
+    return NULL;
 }
 
 struct generation *generation_ref(struct generation *g)
@@ -292,51 +385,72 @@ struct generation *generation_ref(struct generation *g)
     return g;
 }
 
-void generation_unref(struct generation *g)
+static void bury(struct generation *g)
 {
-    if (g == NULL || atomic_fetch_sub(&g->references, 1) != 1)
-        return;
     for (size_t i = 0; g->routes != NULL && i < g->conf->nroutes; i++)
         route_destroy(&g->routes[i]);
     free(g->routes);
+    free(g->websockets);
     for (size_t i = 0; g->backends != NULL && i < g->conf->nbackends; i++)
         backend_unref(g->backends[i]);
     free(g->backends);
     router_free(&g->router);
+    intake_destroy(&g->intake);
     conf_free(&g->conf);
     free(g);
 }
 
-/* ---- the supervisor's words ------------------------------------------------------------------------------------- */
-
-/* the backend if it is ours and of a leased class */
-static struct backend *leased_backend(struct generation *g, unsigned backend, const char *message)
+static void on_burial(struct loop_task *task)
 {
-    struct backend *b = backend < g->conf->nbackends ? g->backends[backend] : NULL;
-    if (b != NULL && b->conf->run != CONF_RUN_LOOP && !b->conf->in_front)
-        return b;
-    log_write(LOG_LEVEL_WARNING, "front", "%s for backend %u, which has no workers here: ignored", message, backend);
-    return NULL;
+    bury((struct generation *)((char *)task - offsetof(struct generation, burial)));
 }
 
-void generation_grant(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
-                      unsigned concurrency, const char *path)
+/* Backends may have threads to be waited for, and modules to be unloaded. */
+void generation_unref(struct generation *g)
 {
-    struct backend *b = leased_backend(g, backend, "a worker was granted");
+    if (g == NULL || atomic_fetch_sub(&g->references, 1) != 1)
+        return;
+    g->burial.run = on_burial;
+    if (generation_home == NULL)
+        bury(g);
+    else
+        loop_post(generation_home, &g->burial);
+}
+
+/* ---- the supervisor's words ------------------------------------------------------------------------------------- */
+
+/* Of a leased class; NULL: it is not there, because it has ended while the message was on its way. It stays, since only
+ * the main thread ends it. */
+static struct backend *find_leased(uint32_t id)
+{
+    struct backend *found = NULL;
+    pthread_mutex_lock(&backends.lock);
+    for (struct list *l = backends.list.next; l != &backends.list && found == NULL; l = l->next) {
+        struct backend *b = LIST_ENTRY(l, struct backend, link);
+        found = b->id == id && is_leased(b) ? b : NULL;
+    }
+    pthread_mutex_unlock(&backends.lock);
+    return found;
+}
+
+void generation_grant(uint32_t backend, unsigned slot, uint32_t worker_generation, pid_t pid, unsigned concurrency,
+                      const char *path)
+{
+    struct backend *b = find_leased(backend);
     if (b != NULL)
         crew_grant(b->executor, slot, worker_generation, pid, concurrency, path);
 }
 
-void generation_recall(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation)
+void generation_recall(uint32_t backend, unsigned slot, uint32_t worker_generation)
 {
-    struct backend *b = leased_backend(g, backend, "a worker was recalled");
+    struct backend *b = find_leased(backend);
     if (b != NULL)
         crew_recall(b->executor, slot, worker_generation);
 }
 
-void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, const char *why)
+void generation_lost(uint32_t backend, unsigned slot, uint32_t worker_generation, const char *why)
 {
-    struct backend *b = leased_backend(g, backend, "a worker was reported lost");
+    struct backend *b = find_leased(backend);
     if (b != NULL)
         crew_lost(b->executor, slot, worker_generation, why);
 }
@@ -351,10 +465,10 @@ static struct backend_worker *worker_row_locked(struct backend *b, unsigned slot
     return &b->workers[slot];
 }
 
-void generation_worker(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
-                       const char *state, unsigned restarts)
+void generation_worker(uint32_t backend, unsigned slot, uint32_t worker_generation, pid_t pid, const char *state,
+                       unsigned restarts)
 {
-    struct backend *b = leased_backend(g, backend, "a worker's state came");
+    struct backend *b = find_leased(backend);
     if (b == NULL || slot >= SLOTS_MAX)
         return;
     pthread_mutex_lock(&b->lock);
@@ -364,9 +478,9 @@ void generation_worker(struct generation *g, unsigned backend, unsigned slot, ui
     pthread_mutex_unlock(&b->lock);
 }
 
-void generation_down(struct generation *g, unsigned backend, bool down, const char *why)
+void generation_down(uint32_t backend, bool down, const char *why)
 {
-    struct backend *b = leased_backend(g, backend, "a backend's state came");
+    struct backend *b = find_leased(backend);
     if (b == NULL)
         return;
     pthread_mutex_lock(&b->lock);

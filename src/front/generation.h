@@ -14,7 +14,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/list.h"
+#include "call/loop.h"
 #include "call/reason.h"
+#include "front/intake.h"
 
 struct conf;
 struct conf_backend;
@@ -33,15 +36,19 @@ struct backend_worker {
     char state[16]; /* empty: never heard of */
 };
 
-/* A compartment. Reference-counted apart from the generation, so that a reload can carry an unchanged one over. */
+/* A compartment. Reference-counted apart from the generation: one that the next conf does not change goes on in the next
+ * generation, with all that it has. */
 struct backend {
-    _Atomic unsigned references;
-    unsigned index; /* in conf->backends */
-    const struct conf_backend *conf;
+    _Atomic unsigned references; /* generations */
+    struct list link;            /* on the list of all */
+    uint32_t id;                 /* the supervisor's name of it, in whatever conf */
+    struct conf *part;           /* what the conf that it was made for says of it; owned, since it may outlive that */
+    const struct conf_backend *conf; /* in `part`; what a reload can change in place is in the generation's conf */
     struct gate *gate;
     struct executor *executor;
     struct module *module; /* in_front threads: what the host runs */
     struct host *host;
+    _Atomic int64_t warn_after_us;           /* as the conf in force has it */
     _Atomic bool is_down;                    /* the supervisor says: no worker can be started */
     _Atomic uint64_t outcomes[REASON_COUNT]; /* calls by reason; REASON_NONE: answered */
     pthread_mutex_t lock;                    /* of what follows: written by the main thread, read by status */
@@ -52,27 +59,40 @@ struct backend {
 
 struct generation {
     _Atomic unsigned references;
-    struct conf *conf; /* owned */
+    struct loop_task burial; /* how its end gets to the main thread */
+    struct conf *conf;       /* owned */
+    struct intake intake;
     struct router *router;
     struct route *routes;      /* parallel to conf->routes */
+    struct route **websockets; /* of these, those that have them */
+    size_t nwebsockets;
     struct backend **backends; /* parallel to conf->backends */
 };
 
-/* Takes conf, also when it fails. `loops` threads will use it. NULL with a message (module cannot be loaded…) in
- * error. */
-struct generation *generation_create(struct conf *conf, unsigned loops, char *error, size_t error_size);
+/* Takes conf, also when it fails. ids: of its backends, parallel to conf->backends; NULL: numbers from 0. `before`: the
+ * generation in force, from which backends with an id that is among ids go on; NULL: there is none. `loops` threads will
+ * use it. Nothing that serves notices. NULL with a message (module cannot be loaded…) in error. Not on a loop thread. */
+struct generation *generation_create(struct conf *conf, const uint32_t *ids, const struct generation *before,
+                                     unsigned loops, char *error, size_t error_size);
+/* It is in force from now on: backends that go on are bounded as its conf says. */
+void generation_enforce(struct generation *g);
 struct generation *generation_ref(struct generation *g);
+/* Any thread; the last one leaves the rest to the main thread, if there is a generation_home. */
 void generation_unref(struct generation *g);
-/* Supervisor's messages about workers; main thread */
-void generation_grant(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
-                      unsigned concurrency, const char *path);
-void generation_recall(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation);
-void generation_lost(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation,
-                     const char *why);
-void generation_worker(struct generation *g, unsigned backend, unsigned slot, uint32_t worker_generation, pid_t pid,
-                       const char *state, unsigned restarts);
-void generation_down(struct generation *g, unsigned backend, bool down, const char *why);
-/* Set once at start by the supervisor link: how the supervisor is told of a worker (any thread). */
+/* The route of g that is what `route` was in another generation; NULL: it is there no more. Any thread. */
+const struct route *generation_heir(const struct generation *g, const struct route *route);
+/* Supervisor's messages about workers; main thread. Those about backends that are not there (any more) do nothing. */
+void generation_grant(uint32_t backend, unsigned slot, uint32_t worker_generation, pid_t pid, unsigned concurrency,
+                      const char *path);
+void generation_recall(uint32_t backend, unsigned slot, uint32_t worker_generation);
+void generation_lost(uint32_t backend, unsigned slot, uint32_t worker_generation, const char *why);
+void generation_worker(uint32_t backend, unsigned slot, uint32_t worker_generation, pid_t pid, const char *state,
+                       unsigned restarts);
+void generation_down(uint32_t backend, bool down, const char *why);
+/* Set once at start by the supervisor link. How the supervisor is told (any thread): of its workers, and that a
+ * backend of a leased class has ended. */
 extern void (*generation_tell)(const struct wire_control *m);
+/* the main thread's; NULL: generations end where they are let go */
+extern struct loop *generation_home;
 
 #endif

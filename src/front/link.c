@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,11 +21,13 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/list.h"
+#include "call/loop.h"
 #include "config/conf.h"
 #include "diag/log.h"
 #include "diag/writer.h"
 #include "front/exchange.h"
 #include "front/generation.h"
+#include "front/reload.h"
 #include "front/steady_clock.h"
 #include "front/thread.h"
 #include "upstream/ws.h"
@@ -115,6 +118,43 @@ static void tell(const struct wire_control *m)
     link_send(m, -1);
 }
 
+/* ---- the main thread's own tasks -------------------------------------------------------------------------------- */
+
+static struct {
+    struct loop loop;
+    pthread_mutex_t lock;
+    struct list tasks; /* oldest first */
+    int wake;          /* eventfd */
+} home = {.lock = PTHREAD_MUTEX_INITIALIZER, .tasks = {&home.tasks, &home.tasks}, .wake = -1};
+
+static void post_home(struct loop *loop, struct loop_task *task)
+{
+    static const uint64_t one = 1;
+    pthread_mutex_lock(&home.lock);
+    list_append(&home.tasks, &task->link);
+    pthread_mutex_unlock(&home.lock);
+    ssize_t written = write(home.wake, &one, sizeof one);
+    (void)written; /* full means that the thread is being woken already */
+}
+
+static struct loop_task *next_task(void)
+{
+    pthread_mutex_lock(&home.lock);
+    struct list *node = list_pop(&home.tasks);
+    pthread_mutex_unlock(&home.lock);
+    return node == NULL ? NULL : LIST_ENTRY(node, struct loop_task, link);
+}
+
+static void run_tasks(void)
+{
+    uint64_t posts;
+    struct loop_task *task;
+    ssize_t got = read(home.wake, &posts, sizeof posts); /* before the tasks are taken, or a wake could be lost */
+    (void)got;
+    while ((task = next_task()) != NULL)
+        task->run(task);
+}
+
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
 bool link_init(int fd)
@@ -203,44 +243,31 @@ static void take_admin_client(struct link_message *m)
     m->fds[0] = -1;
 }
 
-static void refuse_conf(uint32_t conf_generation)
-{
-    link_send(&(struct wire_control){.type = WIRE_FAILED,
-                                     .generation = conf_generation,
-                                     .text = STR("a running front takes no other conf; restart")},
-              -1);
-}
-
-static void obey_about_worker(struct generation *g, const struct wire_control *c)
+static void obey_about_worker(const struct wire_control *c)
 {
     char text[WIRE_CONTROL_MAX];
     memcpy(text, c->text.base != NULL ? c->text.base : "", c->text.len);
     text[c->text.len] = '\0';
-    if (c->backend >= g->conf->nbackends) {
-        log_write(LOG_LEVEL_ERROR, "front", "the supervisor speaks of a backend %u that is not in the conf",
-                  c->backend);
-        _exit(1);
-    }
     switch (c->type) {
     case WIRE_GRANT:
-        generation_grant(g, c->backend, c->slot, c->generation, c->pid, c->count, text);
+        generation_grant(c->backend, c->slot, c->generation, c->pid, c->count, text);
         break;
     case WIRE_RECALL:
-        generation_recall(g, c->backend, c->slot, c->generation);
+        generation_recall(c->backend, c->slot, c->generation);
         break;
     case WIRE_LOST:
-        generation_lost(g, c->backend, c->slot, c->generation, text);
+        generation_lost(c->backend, c->slot, c->generation, text);
         break;
     case WIRE_WORKER:
-        generation_worker(g, c->backend, c->slot, c->generation, c->pid, text, c->count);
+        generation_worker(c->backend, c->slot, c->generation, c->pid, text, c->count);
         break;
     default:
-        generation_down(g, c->backend, c->count != 0, text);
+        generation_down(c->backend, c->count != 0, text);
         break;
     }
 }
 
-static void obey(struct link_message *m, struct generation *g, const struct link_logs *logs)
+static void obey(struct link_message *m, const struct link_logs *logs)
 {
     const struct wire_control *c = &m->control;
     switch (c->type) {
@@ -249,10 +276,10 @@ static void obey(struct link_message *m, struct generation *g, const struct link
     case WIRE_LOST:
     case WIRE_WORKER:
     case WIRE_DOWN:
-        obey_about_worker(g, c);
+        obey_about_worker(c);
         break;
     case WIRE_STATUS_ASK:
-        answer_status(g, c->count);
+        answer_status(reload_current(), c->count);
         break;
     case WIRE_DRAIN:
         drain(c->at_us, c->count);
@@ -267,10 +294,8 @@ static void obey(struct link_message *m, struct generation *g, const struct link
     case WIRE_ADMIN_CLIENT:
         take_admin_client(m);
         break;
-    case WIRE_CONF_END:
-        refuse_conf(c->generation);
-        break;
-    default: /* parts of a conf that is refused as a whole */
+    default:
+        reload_obey(m);
         break;
     }
     link_discard_fds(m);
@@ -313,27 +338,41 @@ static void end_when_drained(struct writer *access, int64_t now_us)
 
 static void wait_for_news(int64_t now_us)
 {
-    struct pollfd p = {.fd = wire.fd, .events = POLLIN};
+    struct pollfd p[2] = {{.fd = wire.fd, .events = POLLIN}, {.fd = home.wake, .events = POLLIN}};
     int64_t until_us = watch.heartbeat_at_us;
     if (watch.draining && until_us > now_us + DRAIN_LOOK_US)
         until_us = now_us + DRAIN_LOOK_US;
     pthread_mutex_lock(&wire.lock);
     if (!list_empty(&wire.unsent))
-        p.events |= POLLOUT;
+        p[0].events |= POLLOUT;
     pthread_mutex_unlock(&wire.lock);
-    (void)poll(&p, 1, until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000));
+    (void)poll(p, 2, until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000));
 }
 
-void link_run(struct generation *generation, const struct link_logs *logs)
+static void create_home(void)
+{
+    home.loop.post = post_home;
+    home.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (home.wake == -1) {
+        log_write(LOG_LEVEL_ERROR, "front", "eventfd: %s", strerror(errno));
+        _exit(1);
+    }
+    generation_home = &home.loop;
+}
+
+void link_run(struct setup *setup, struct generation *generation, const struct link_logs *logs)
 {
     static struct link_message message;
+    create_home();
+    reload_init(setup, generation, &home.loop);
     generation_tell = tell;
     watch.beats = mem_zalloc(front_nthreads * sizeof *watch.beats);
     watch.heartbeat_at_us = clock_us() + HEARTBEAT_US;
     for (;;) {
         wait_for_news(clock_us());
         while (receive(&message))
-            obey(&message, generation, logs);
+            obey(&message, logs);
+        run_tasks();
         flush_unsent();
         beat(clock_us());
         if (watch.draining)

@@ -15,6 +15,7 @@
 #include "wire/control.h"
 
 struct generation;
+struct setup;
 struct writer;
 
 struct link_message {
@@ -36,7 +37,8 @@ void link_send(const struct wire_control *control, int fd);
 struct link_logs {
     struct writer *own, *access; /* access: NULL: none */
 };
-/* Main thread, from the moment that the loops serve: obeys until the end. */
-void link_run(struct generation *generation, const struct link_logs *logs) __attribute__((noreturn));
+/* Main thread, from the moment that the loops serve: obeys until the end. Takes the generation. */
+void link_run(struct setup *setup, struct generation *generation, const struct link_logs *logs)
+    __attribute__((noreturn));
 
 #endif

@@ -21,6 +21,7 @@
 #include "front/generation.h"
 #include "front/proxy_line.h"
 #include "front/setup.h"
+#include "front/sockets.h"
 #include "front/thread.h"
 #include "front/thread_private.h"
 
@@ -126,8 +127,8 @@ static void on_acceptable(h2o_socket_t *sock, const char *err);
 
 static bool is_full(const struct listener *listener)
 {
-    const struct setup *setup = listener->thread->p->setup;
-    return conn_count(listener->is_admin) >= (listener->is_admin ? setup->admin_connections : setup->connections);
+    const struct intake *intake = &listener->thread->generation->intake;
+    return conn_count(listener->is_admin) >= (listener->is_admin ? intake->admin_connections : intake->connections);
 }
 
 static void pause_accepting(struct listener *listener)
@@ -157,7 +158,7 @@ static void on_pause_over(struct deadline *d)
 void listener_room(struct front_thread *thread, bool is_admin)
 {
     for (size_t i = 0; i != thread->p->nlisteners; ++i) {
-        struct listener *listener = &thread->p->listeners[i];
+        struct listener *listener = thread->p->listeners[i];
         if (listener->is_admin == is_admin && listener->paused && !is_full(listener))
             resume_accepting(listener);
     }
@@ -168,7 +169,7 @@ static void welcome(struct listener *listener, int fd, const struct sockaddr_sto
     struct conn *c = conn_create(listener, fd, peer);
     if (c == NULL)
         return;
-    if (listener->conf->proxy_protocol)
+    if (listener->proxy_protocol)
         await_proxy_line(c);
     else
         speak_http(c);
@@ -216,27 +217,44 @@ static void on_acceptable(h2o_socket_t *sock, const char *err)
     }
 }
 
-bool listener_open(struct listener *listener, struct front_thread *thread, const struct setup_listener *setup)
+struct listener *listener_open(struct front_thread *thread, struct sockets_entry *entry)
 {
-    int fd = fcntl(setup->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd == -1)
-        return false;
-    h2o_context_t *ctx = thread->p->contexts[setup->kind];
-    *listener = (struct listener){.conf = setup->conf, .thread = thread, .is_admin = setup->kind == SETUP_KIND_ADMIN};
-    listener->name = setup->conf->bind != NULL ? setup->conf->bind : setup->conf->systemd;
-    listener->accept = (h2o_accept_ctx_t){.ctx = ctx, .hosts = ctx->globalconf->hosts, .ssl_ctx = setup->tls};
-    listener->resume.on_expired = on_pause_over;
-    listener->sock = h2o_evloop_socket_create(thread->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    h2o_context_t *ctx = thread->p->contexts[entry->kind];
+    struct listener *listener = mem_zalloc(sizeof *listener);
+    *listener = (struct listener){.name = mem_strdup(entry->name),
+                                  .thread = thread,
+                                  .is_admin = entry->kind == SETUP_KIND_ADMIN,
+                                  .proxy_protocol = entry->proxy_protocol,
+                                  .socket = entry->socket,
+                                  .accept = {.ctx = ctx, .hosts = ctx->globalconf->hosts},
+                                  .resume = {.on_expired = on_pause_over}};
+    listener_renew(listener, entry);
+    listener->sock = h2o_evloop_socket_create(thread->ctx.loop, entry->fds[thread->index], H2O_SOCKET_FLAG_DONT_READ);
+    entry->fds[thread->index] = -1;
     listener->sock->data = listener;
     h2o_socket_read_start(listener->sock, on_acceptable);
-    return true;
+    return listener;
+}
+
+bool listener_is(const struct listener *listener, const struct sockets_entry *entry)
+{
+    return listener->socket == entry->socket && listener->proxy_protocol == entry->proxy_protocol &&
+           listener->accept.ctx == listener->thread->p->contexts[entry->kind];
+}
+
+void listener_renew(struct listener *listener, const struct sockets_entry *entry)
+{
+    if (entry->tls != NULL)
+        SSL_CTX_up_ref(entry->tls);
+    SSL_CTX_free(listener->accept.ssl_ctx);
+    listener->accept.ssl_ctx = entry->tls;
 }
 
 void listener_open_unbound(struct listener *listener, struct front_thread *thread)
 {
-    static const struct conf_listener conf; /* neither TLS nor a PROXY line */
+    static char name[] = "control socket";
     h2o_context_t *ctx = thread->p->contexts[SETUP_KIND_ADMIN];
-    *listener = (struct listener){.conf = &conf, .name = "control socket", .thread = thread, .is_admin = true};
+    *listener = (struct listener){.name = name, .thread = thread, .is_admin = true};
     listener->accept = (h2o_accept_ctx_t){.ctx = ctx, .hosts = ctx->globalconf->hosts};
 }
 
@@ -258,4 +276,35 @@ void listener_close(struct listener *listener)
     if (listener->sock != NULL)
         h2o_socket_close(listener->sock);
     listener->sock = NULL;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static void free_when_empty(struct listener *listener)
+{
+    if (!listener->retired || listener->conns != 0)
+        return;
+    SSL_CTX_free(listener->accept.ssl_ctx);
+    mem_free(&listener->name);
+    mem_free(&listener);
+}
+
+void listener_retire(struct listener *listener)
+{
+    while (listener->sock != NULL && !is_full(listener) && accept_one(listener))
+        ;
+    listener_close(listener);
+    listener->retired = true;
+    free_when_empty(listener);
+}
+
+void listener_enter(struct listener *listener)
+{
+    ++listener->conns;
+}
+
+void listener_leave(struct listener *listener)
+{
+    --listener->conns;
+    free_when_empty(listener);
 }

@@ -11,12 +11,15 @@ FRONT_GLUE_SOURCES = \
   src/front/cidr.c src/front/cidr.h \
   src/front/conn.c src/front/conn.h \
   src/front/guard.c src/front/guard.h \
+  src/front/handover.c src/front/handover.h \
   src/front/library_log.c src/front/library_log.h \
   src/front/link.c src/front/link.h \
   src/front/listener.c src/front/listener.h \
   src/front/peers.c src/front/peers.h \
   src/front/proxy_line.c src/front/proxy_line.h \
+  src/front/reload.c src/front/reload.h \
   src/front/setup.c src/front/setup.h \
+  src/front/sockets.c src/front/sockets.h \
   src/front/steady_clock.c src/front/steady_clock.h \
   src/front/stuck.c src/front/stuck.h \
   src/front/strict.c src/front/strict.h \
@@ -48,6 +51,7 @@ FRONT_DOOR_SOURCES = $(FRONT_PURE_SOURCES) \
   src/front/exchange_log.c \
   src/front/files.c src/front/files.h \
   src/front/generation.c src/front/generation.h \
+  src/front/intake.c src/front/intake.h \
   src/front/problem.c src/front/problem.h \
   src/front/relay.c src/front/relay.h \
   src/front/reply.c src/front/reply.h \

@@ -17,7 +17,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/conf.h"
@@ -25,25 +24,24 @@
 #include "diag/writer.h"
 #include "front/generation.h"
 #include "front/guard.h"
+#include "front/handover.h"
 #include "front/library_log.h"
 #include "front/link.h"
 #include "front/setup.h"
+#include "front/sockets.h"
 #include "front/steady_clock.h"
 #include "front/thread.h"
 #include "wire/control.h"
 #include "wire/heritage.h"
 
-#define CONF_BYTES_MAX    (64 * 1024 * 1024)
 #define LOG_RING_BYTES    (256 * 1024)
 #define ACCESS_RING_BYTES (1024 * 1024)
 #define ERROR_BYTES       2048
 
 /* what the supervisor hands over before it says WIRE_CONF_END */
-struct handover {
-    uint32_t generation;
-    struct conf *conf;
-    int *listeners; /* conf->nlisteners of them, and the admin listener's behind them; -1: has not come */
-    int access_fd;  /* -1: open it ourselves */
+struct start {
+    struct handover *handover;
+    int access_fd; /* -1: open it ourselves */
 };
 
 static void fail(uint32_t generation, const char *why) __attribute__((noreturn));
@@ -55,86 +53,47 @@ static void fail(uint32_t generation, const char *why)
 
 /* ---- the handover ----------------------------------------------------------------------------------------------- */
 
-static void take_conf(struct handover *h, struct link_message *m)
-{
-    struct buf problems = {NULL};
-    size_t len = 0;
-    h->generation = m->control.generation;
-    if (h->conf != NULL || m->nfds != 1)
-        fail(h->generation, "protocol: a conf is one message with one descriptor");
-    char *text = fd_read_all(m->fds[0], CONF_BYTES_MAX, &len);
-    if (text == NULL)
-        fail(h->generation, strerror(errno));
-    char *name = m->control.text.len != 0 ? mem_strdup_str(m->control.text) : mem_strdup("-");
-    h->conf = conf_parse(name, text, len, &problems);
-    if (h->conf == NULL)
-        fail(h->generation, buf_z(&problems));
-    h->conf->generation = h->generation;
-    h->listeners = mem_alloc((h->conf->nlisteners + 1) * sizeof *h->listeners);
-    for (size_t i = 0; i != h->conf->nlisteners + 1; ++i)
-        h->listeners[i] = -1;
-    mem_free(&text);
-    mem_free(&name);
-    buf_free(&problems);
-}
-
-static void take_listener(struct handover *h, struct link_message *m)
-{
-    if (h->conf == NULL || m->nfds != 1)
-        fail(h->generation, "protocol: a listener is one descriptor, behind the conf");
-    size_t at = m->control.slot == WIRE_SLOT_ADMIN ? h->conf->nlisteners : m->control.slot;
-    if (at > h->conf->nlisteners || h->listeners[at] != -1)
-        fail(h->generation, "protocol: a listener that the conf does not have, or twice the same");
-    h->listeners[at] = m->fds[0];
-    m->fds[0] = -1;
-}
-
-static void take_access_log(struct handover *h, struct link_message *m)
+static void take_access_log(struct start *start, struct link_message *m)
 {
     if (m->nfds != 1)
         return;
-    fd_close(&h->access_fd);
-    h->access_fd = m->fds[0];
+    fd_close(&start->access_fd);
+    start->access_fd = m->fds[0];
     m->fds[0] = -1;
 }
 
 /* true: all of it is here */
-static bool take(struct handover *h, struct link_message *m)
+static bool take(struct start *start, struct link_message *m)
 {
+    const char *error = NULL;
+    enum handover_state state = HANDOVER_MORE;
     switch (m->control.type) {
-    case WIRE_CONF:
-        take_conf(h, m);
-        break;
-    case WIRE_LISTENER:
-        take_listener(h, m);
-        break;
     case WIRE_REOPEN:
-        take_access_log(h, m);
+        take_access_log(start, m);
         break;
-    case WIRE_CONF_END:
-        if (h->conf == NULL)
-            fail(0, "protocol: no conf");
-        return true;
     case WIRE_DRAIN: /* before it ever served: there is nothing to drain */
         link_send(&(struct wire_control){.type = WIRE_DRAINED}, -1);
         _exit(0);
     default:
-        fail(h->generation, "protocol: not a part of a handover");
+        state = handover_take(&start->handover, m, &error);
+        break;
     }
-    return false;
+    if (state == HANDOVER_BAD)
+        fail(m->control.generation, error);
+    return state == HANDOVER_WHOLE;
 }
 
-static struct handover receive_handover(void)
+static struct start receive_handover(void)
 {
     static struct link_message message;
-    struct handover h = {.access_fd = -1};
+    struct start start = {.access_fd = -1};
     bool complete = false;
     while (!complete) {
         link_receive(&message);
-        complete = take(&h, &message);
+        complete = take(&start, &message);
         link_discard_fds(&message);
     }
-    return h;
+    return start;
 }
 
 /* ---- logs ------------------------------------------------------------------------------------------------------- */
@@ -164,11 +123,9 @@ static struct writer *start_log_writer(uint32_t generation)
     return writer;
 }
 
-static struct writer *start_access_writer(const struct handover *h)
+static struct writer *start_access_writer(const struct conf *conf, int fd)
 {
-    const struct conf *conf = h->conf;
     char error[ERROR_BYTES];
-    int fd = h->access_fd;
     if (!conf->log.access.enabled)
         return NULL;
     if (fd == -1 && strcmp(conf->log.access.path, "-") == 0)
@@ -178,7 +135,7 @@ static struct writer *start_access_writer(const struct handover *h)
     struct writer *writer = fd != -1 ? writer_start(fd, ACCESS_RING_BYTES) : NULL;
     if (writer == NULL) {
         snprintf(error, sizeof error, "log.access.path %s: %s", conf->log.access.path, strerror(errno));
-        fail(h->generation, error);
+        fail((uint32_t)conf->generation, error);
     }
     fd_close(&fd);
     return writer;
@@ -220,22 +177,32 @@ static void serve(void)
     char error[ERROR_BYTES];
     check_interposition();
     steady_clock_start();
-    struct handover h = receive_handover();
-    const struct conf *conf = h.conf;
+    struct start start = receive_handover();
+    uint32_t number = handover_generation(start.handover);
+    struct conf *conf = handover_conf(start.handover, error, sizeof error);
+    if (conf == NULL)
+        fail(number, error);
     log_init("front", conf->log.level, conf->log.format == CONF_LOG_JSON);
-    struct generation *generation = generation_create(h.conf, conf->threads, error, sizeof error);
+    const uint32_t *ids = handover_backends(start.handover, conf);
+    if (ids == NULL)
+        fail(number, "protocol: a backend without an id");
+    unsigned loops = conf->threads;
+    struct generation *generation = generation_create(conf, ids, NULL, loops, error, sizeof error);
     if (generation == NULL)
-        fail(h.generation, error);
-    struct setup *setup = setup_create(conf, h.listeners, error, sizeof error);
+        fail(number, error);
+    struct sockets *sockets = sockets_create(conf, handover_sockets(start.handover, conf), loops, error, sizeof error);
+    struct setup *setup = sockets != NULL ? setup_create(conf, error, sizeof error) : NULL;
     if (setup == NULL)
-        fail(h.generation, error);
-    struct link_logs logs = {.access = start_access_writer(&h), .own = start_log_writer(h.generation)};
-    struct writer_ring **rings = create_rings(logs.access, conf->threads);
-    thread_start_all(setup, generation, conf->threads, rings);
-    setup_close_sockets(setup);
+        fail(number, error);
+    sockets_set_options(sockets, conf);
+    handover_free(&start.handover);
+    struct link_logs logs = {.access = start_access_writer(conf, start.access_fd), .own = start_log_writer(number)};
+    struct writer_ring **rings = create_rings(logs.access, loops);
+    thread_start_all(setup, generation, sockets, loops, rings);
+    sockets_free(&sockets);
     mem_free(&rings);
-    link_send(&(struct wire_control){.type = WIRE_READY, .generation = h.generation}, -1);
-    link_run(generation, &logs);
+    link_send(&(struct wire_control){.type = WIRE_READY, .generation = number}, -1);
+    link_run(setup, generation, &logs);
 }
 
 int main(int argc, char **argv)

@@ -4,12 +4,14 @@
  */
 #include "config.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/conf_change.h"
 #include "front/route.h"
 #include "front/ws_counters.h"
 
@@ -101,6 +103,8 @@ void route_init(struct route *r, const struct conf *conf, const struct conf_rout
     fields_rules_init(&r->response_rules, &rule->response_headers);
     if (rule->websocket.mode != CONF_WEBSOCKET_NONE) {
         r->websockets = mem_zalloc(sizeof(*r->websockets));
+        atomic_init(&r->websockets->references, 1);
+        r->rule = conf_change_rule(conf, (size_t)(rule - conf->routes));
         r->client_end = client_end(&rule->websocket);
         r->backend_end = backend_end(&rule->websocket, b != NULL && b->what == CONF_WHAT_PROXY);
     }
@@ -108,9 +112,30 @@ void route_init(struct route *r, const struct conf *conf, const struct conf_rout
         compile_answer(r);
 }
 
+static void drop_counters(struct route *r)
+{
+    if (r->websockets != NULL && atomic_fetch_sub(&r->websockets->references, 1) == 1)
+        free(r->websockets);
+    r->websockets = NULL;
+}
+
+bool route_is_heir(const struct route *r, const struct route *before)
+{
+    return r->websockets != NULL && before->websockets != NULL && r->backend == before->backend &&
+           strcmp(r->rule, before->rule) == 0;
+}
+
+void route_inherit(struct route *r, const struct route *before)
+{
+    drop_counters(r);
+    r->websockets = before->websockets;
+    atomic_fetch_add(&r->websockets->references, 1);
+}
+
 void route_destroy(struct route *r)
 {
-    mem_free(&r->websockets);
+    drop_counters(r);
+    mem_free(&r->rule);
     mem_free(&r->headers);
     mem_free(&r->names);
     fields_rules_destroy(&r->request_rules);

@@ -6,6 +6,7 @@
 #ifndef BULKHEAD_FRONT_ROUTE_H
 #define BULKHEAD_FRONT_ROUTE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "upstream/h2o_api.h"
@@ -26,7 +27,8 @@ struct route {
     uint64_t max_body;
     struct str strip_prefix;
     struct fields_rules request_rules, response_rules;
-    struct ws_counters *websockets; /* NULL: the route has no `websocket` */
+    struct ws_counters *websockets; /* a reference; NULL: the route has no `websocket` */
+    char *rule;                     /* of those that have: what it says, to compare it by (conf_change_rule) */
     struct ws_options client_end;   /* of messages and bridge: what the client's end of a WebSocket is bound to */
     struct ws_options backend_end;  /* of bridge */
     /* respond, redirect: the fields as they go out; names and values live here */
@@ -38,6 +40,9 @@ struct route {
 
 void route_init(struct route *route, const struct conf *conf, const struct conf_route *rule, struct backend *backend);
 void route_destroy(struct route *route);
+/* It is what `before` was in another conf, to the same backend: their WebSockets are counted together. */
+bool route_is_heir(const struct route *route, const struct route *before);
+void route_inherit(struct route *route, const struct route *before);
 /* Expands a redirect's target: $path, $query (with its '?', empty when there is none), $host. Returns owned. */
 char *route_redirect_target(const struct route *route, struct str path, struct str query, struct str host);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * setup: what all loop threads share and nobody changes while they serve: the conf's listeners with their descriptors
- * and TLS contexts, the library's own configuration, the trusted proxies, and the limits on connections. Built by the
- * main thread before the threads start. The library's configuration is minimal on purpose (one host, one path, one
- * handler of ours), because it cannot be changed under live connections; routes and backends are in the generation,
- * which can.
+ * setup: the library's own configuration, which all loop threads share for the life of the process, whatever conf is in
+ * force. It is minimal on purpose (for each kind of listener one host, one path, one handler of ours), because it
+ * cannot be changed under live connections; routes and backends are in the generation, listeners in the sockets, and
+ * both can. The few limits that the library has beside ours follow the conf.
  */
 #ifndef BULKHEAD_FRONT_SETUP_H
 #define BULKHEAD_FRONT_SETUP_H
@@ -14,9 +13,7 @@
 
 #include "upstream/h2o_api.h"
 
-struct cidr;
 struct conf;
-struct conf_listener;
 
 /* Each kind of listener has a library configuration, and a context of it on each loop, of its own. */
 enum setup_kind {
@@ -26,29 +23,15 @@ enum setup_kind {
     SETUP_KIND_COUNT
 };
 
-struct setup_listener {
-    const struct conf_listener *conf;
-    enum setup_kind kind;
-    int fd;       /* listening; owned; -1 once it is closed */
-    SSL_CTX *tls; /* NULL: clear text; owned */
-};
-
 struct setup {
-    const struct conf *conf;
-    struct setup_listener *listeners;
-    size_t nlisteners;
-    h2o_globalconf_t *library[SETUP_KIND_COUNT]; /* NULL: no listener of this kind */
-    struct cidr *trusted;
-    size_t ntrusted;
-    unsigned connections, admin_connections; /* at once, in this process */
+    h2o_globalconf_t *library[SETUP_KIND_COUNT];
 };
 
-/* Borrows conf for its life. fds: parallel to conf->listeners, then, at conf->nlisteners, the admin listener's (-1:
- * none); taken when this succeeds. NULL with a message otherwise. Also sets what is process-wide: the guard's limits,
- * where bodies are spooled. */
-struct setup *setup_create(const struct conf *conf, const int *fds, char *error, size_t error_size);
-
-/* Once every loop has its own copies of the listening sockets: an address is free when they have closed them. */
-void setup_close_sockets(struct setup *setup);
+/* Main thread, once. NULL with a message. Also sets what is process-wide: the guard's limits, where bodies are spooled. */
+struct setup *setup_create(const struct conf *conf, char *error, size_t error_size);
+/* Main thread: limits as this conf has them; requests that are being read may see some of them already. */
+void setup_adapt(struct setup *setup, const struct conf *conf);
+/* The loop thread of the context: its time limits as this conf has them. */
+void setup_adapt_context(h2o_context_t *context, const struct conf *conf);
 
 #endif

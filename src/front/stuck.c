@@ -63,7 +63,7 @@ static void tell_supervisor(const struct backend *b, const struct executor_trace
                             const struct buf *request)
 {
     const struct wire_control m = {.type = WIRE_STUCK,
-                                   .backend = b->index,
+                                   .backend = b->id,
                                    .slot = trace->slot,
                                    .generation = trace->generation,
                                    .pid = trace->pid,

@@ -28,6 +28,7 @@
 #include "front/link.h"
 #include "front/listener.h"
 #include "front/setup.h"
+#include "front/sockets.h"
 #include "front/steady_clock.h"
 #include "front/sweep.h"
 #include "front/thread_private.h"
@@ -173,11 +174,10 @@ static void on_drain(struct loop_task *task)
     struct front_private *p = thread->p;
     thread->draining = true;
     for (size_t i = 0; i != p->nlisteners; ++i)
-        listener_close(&p->listeners[i]);
+        listener_close(p->listeners[i]);
     p->nlisteners = 0;
     for (size_t kind = 0; kind != SETUP_KIND_COUNT; ++kind) {
-        if (p->contexts[kind] != NULL)
-            h2o_context_request_shutdown(p->contexts[kind]);
+        h2o_context_request_shutdown(p->contexts[kind]);
     }
     drain_sessions(thread);
     sweep_hurry(thread);
@@ -248,8 +248,6 @@ static void create_contexts(struct front_thread *thread)
      * holds nearly every head; longer ones grow. The prototype is the thread's own. */
     h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
     for (size_t kind = 0; kind != SETUP_KIND_COUNT; ++kind) {
-        if (setup->library[kind] == NULL)
-            continue;
         thread->p->contexts[kind] = kind == SETUP_KIND_CLIENT ? &thread->ctx : mem_alloc(sizeof(h2o_context_t));
         h2o_context_init(thread->p->contexts[kind], loop, setup->library[kind]);
     }
@@ -265,16 +263,36 @@ static void create_wake(struct front_thread *thread)
     h2o_socket_read_start(p->wake, on_wake);
 }
 
-static void open_listeners(struct front_thread *thread)
+/* One of `before`, which it leaves, or a new one. */
+static struct listener *take_listener(struct front_thread *thread, struct listener **before, size_t nbefore,
+                                      struct sockets_entry *entry)
+{
+    for (size_t i = 0; i != nbefore; ++i) {
+        struct listener *listener = before[i];
+        if (listener == NULL || !listener_is(listener, entry))
+            continue;
+        listener_renew(listener, entry);
+        before[i] = NULL;
+        return listener;
+    }
+    return listener_open(thread, entry);
+}
+
+/* All that there are to be: the conf's, of which those that are there already go on, and no others. */
+static void take_sockets(struct front_thread *thread, struct sockets *sockets)
 {
     struct front_private *p = thread->p;
-    listener_open_unbound(&p->control, thread);
-    p->listeners = mem_zalloc(p->setup->nlisteners * sizeof *p->listeners);
-    for (size_t i = 0; i != p->setup->nlisteners; ++i) {
-        if (!listener_open(&p->listeners[i], thread, &p->setup->listeners[i]))
-            die(thread, "listener");
-        p->nlisteners = i + 1;
+    struct listener **before = p->listeners;
+    size_t nbefore = p->nlisteners;
+    p->listeners = mem_zalloc((sockets->count + 1) * sizeof(struct listener *));
+    for (size_t i = 0; i != sockets->count; ++i)
+        p->listeners[i] = take_listener(thread, before, nbefore, &sockets->entries[i]);
+    p->nlisteners = sockets->count;
+    for (size_t i = 0; i != nbefore; ++i) {
+        if (before[i] != NULL)
+            listener_retire(before[i]);
     }
+    mem_free(&before);
 }
 
 static pthread_barrier_t all_serving;
@@ -292,7 +310,9 @@ static void *thread_main(void *arg)
     create_wake(thread);
     exchange_thread_init(thread);
     sweep_start(thread);
-    open_listeners(thread);
+    listener_open_unbound(&thread->p->control, thread);
+    take_sockets(thread, thread->p->sockets);
+    thread->p->sockets = NULL;
     pthread_barrier_wait(&all_serving);
     for (;;)
         turn(thread);
@@ -300,7 +320,8 @@ static void *thread_main(void *arg)
 }
 
 /* What other threads may touch from the first moment on. */
-static void prepare(struct front_thread *thread, const struct setup *setup, struct generation *generation)
+static void prepare(struct front_thread *thread, const struct setup *setup, struct generation *generation,
+                    struct sockets *sockets)
 {
     struct front_private *p = mem_zalloc(sizeof *p);
     thread->p = p;
@@ -311,6 +332,7 @@ static void prepare(struct front_thread *thread, const struct setup *setup, stru
     list_init(&thread->conns);
     thread->generation = generation_ref(generation);
     p->setup = setup;
+    p->sockets = sockets;
     list_init(&p->local_tasks);
     p->local_timer.cb = on_local_timer;
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -332,7 +354,7 @@ static void start(struct front_thread *thread)
     }
 }
 
-void thread_start_all(const struct setup *setup, struct generation *generation, unsigned count,
+void thread_start_all(const struct setup *setup, struct generation *generation, struct sockets *sockets, unsigned count,
                       struct writer_ring **access_rings)
 {
     assert(front_threads == NULL && count != 0);
@@ -342,11 +364,50 @@ void thread_start_all(const struct setup *setup, struct generation *generation, 
         threads[i].index = i;
         threads[i].count = count;
         threads[i].access_ring = access_rings != NULL ? access_rings[i] : NULL;
-        prepare(&threads[i], setup, generation);
+        prepare(&threads[i], setup, generation, sockets);
     }
     front_threads = threads;
     front_nthreads = count;
     for (unsigned i = 0; i != count; ++i)
         start(&threads[i]);
     pthread_barrier_wait(&all_serving);
+}
+
+/* ---- another conf ----------------------------------------------------------------------------------------------- */
+
+static struct {
+    struct generation *generation;
+    struct sockets *sockets;
+    struct loop *home;
+    struct loop_task *done;
+    _Atomic unsigned left; /* loops that have not gone over yet */
+} swap;
+
+static void on_swap(struct loop_task *task)
+{
+    struct front_thread *thread = current;
+    struct generation *before = thread->generation;
+    thread->generation = generation_ref(swap.generation);
+    if (!thread->draining)
+        take_sockets(thread, swap.sockets);
+    for (size_t kind = 0; kind != SETUP_KIND_COUNT; ++kind)
+        setup_adapt_context(thread->p->contexts[kind], swap.generation->conf);
+    ws_sessions_renew(thread->door);
+    generation_unref(before);
+    if (atomic_fetch_sub(&swap.left, 1) == 1)
+        loop_post(swap.home, swap.done);
+}
+
+void thread_swap_all(struct generation *generation, struct sockets *sockets, struct loop *home, struct loop_task *done)
+{
+    assert(atomic_load(&swap.left) == 0);
+    swap.generation = generation;
+    swap.sockets = sockets;
+    swap.home = home;
+    swap.done = done;
+    atomic_store(&swap.left, front_nthreads);
+    for (unsigned i = 0; i != front_nthreads; ++i) {
+        front_threads[i].p->swap_task.run = on_swap;
+        loop_post(&front_threads[i].loop, &front_threads[i].p->swap_task);
+    }
 }

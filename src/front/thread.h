@@ -21,6 +21,7 @@ struct generation;
 struct writer_ring;
 
 struct setup;
+struct sockets;
 
 /* Counters that the status page sums over threads; written by the owner with relaxed atomics, read by anybody. */
 struct front_counters {
@@ -54,11 +55,15 @@ static inline struct front_thread *front_thread_of_loop(struct loop *loop)
 extern struct front_thread *front_threads;
 extern unsigned front_nthreads;
 
-/* Main thread, once: `count` loop threads over what `setup` holds (borrowed for the life of the process), serving
- * `generation` (each takes a reference). access_rings: one per thread, or NULL. Returns when every one of them accepts
- * connections. */
-void thread_start_all(const struct setup *setup, struct generation *generation, unsigned count,
+/* Main thread, once: `count` loop threads with the library's configuration in `setup` (borrowed for the life of the
+ * process), serving `generation` (each takes a reference) on `sockets` (borrowed during the call). access_rings: one per
+ * thread, or NULL. Returns when every one of them accepts connections. */
+void thread_start_all(const struct setup *setup, struct generation *generation, struct sockets *sockets, unsigned count,
                       struct writer_ring **access_rings);
+/* Main thread, one at a time: every loop goes over to `generation` (each takes a reference) and `sockets`, in one step:
+ * what begins on it from then on belongs to them. `done` is posted to `home` when all have; both are borrowed until
+ * then. */
+void thread_swap_all(struct generation *generation, struct sockets *sockets, struct loop *home, struct loop_task *done);
 /* Any thread: accept no more, let what runs end, break what is left at deadline_us. WebSockets are closed with close_code
  * meanwhile. Idempotent. */
 void thread_drain_all(int64_t deadline_us, unsigned close_code);

@@ -14,9 +14,10 @@
 
 struct front_private {
     const struct setup *setup;
+    struct sockets *sockets; /* until the thread serves: to be taken over */
     pthread_t id;
-    h2o_context_t *contexts[SETUP_KIND_COUNT]; /* NULL where the set-up has no library configuration */
-    struct listener *listeners;
+    h2o_context_t *contexts[SETUP_KIND_COUNT];
+    struct listener **listeners;
     size_t nlisteners;       /* 0 again once they are closed */
     struct listener control; /* of clients that the supervisor hands over; has no socket */
     struct deadline sweep;
@@ -31,6 +32,8 @@ struct front_private {
     _Atomic(struct list *) remote_tasks;
     int wake_fd; /* eventfd; also in `wake` */
     h2o_socket_t *wake;
+
+    struct loop_task swap_task;
 
     struct loop_task drain_task;
     _Atomic bool drain_asked; /* drain_task is posted at most once */

@@ -366,4 +366,16 @@ static void cut(struct ws_session *s)
         ws_abort(&b->backend);
 }
 
-static const struct ws_mode mode = {.name = "bridge", .push = push, .leave = leave, .cut = cut};
+static void move(struct ws_session *s, struct generation *generation, const struct route *route)
+{
+    struct bridge *b = (struct bridge *)s;
+    struct generation *before = b->generation;
+    b->generation = generation_ref(generation);
+    b->route = b->berth.route = route;
+    b->berth.generation = generation;
+    b->client.options = &route->client_end;
+    b->backend.options = &route->backend_end;
+    generation_unref(before);
+}
+
+static const struct ws_mode mode = {.name = "bridge", .push = push, .leave = leave, .cut = cut, .move = move};

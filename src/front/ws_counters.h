@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * ws_counters: what is counted of a route's WebSockets, for the status page. Hung on each route that has `websocket`,
- * lives as long as its generation; every loop thread adds to it, anybody reads.
+ * ws_counters: what is counted of a route's WebSockets, for the status page. Hung on each route that has `websocket`;
+ * the route of a later conf that is the same rule to the same backend has the same counters, which is how the one is
+ * known for the heir of the other. Every loop thread adds to it, anybody reads.
  */
 #ifndef BULKHEAD_FRONT_WS_COUNTERS_H
 #define BULKHEAD_FRONT_WS_COUNTERS_H
@@ -24,6 +25,7 @@ enum ws_closed {
 const char *ws_closed_word(enum ws_closed by);
 
 struct ws_counters {
+    _Atomic unsigned references;                                     /* routes */
     _Atomic uint64_t open;                                           /* now; also bounds them (max_connections) */
     _Atomic uint64_t opened, refused;                                /* handshakes answered 101; and with a problem */
     _Atomic uint64_t messages_in, messages_out, bytes_in, bytes_out; /* in: from the client; a tunnel has bytes only */

@@ -337,7 +337,18 @@ static void cut(struct ws_session *s)
     ws_abort(&messages_of(s)->ws);
 }
 
-static const struct ws_mode mode = {.name = "messages", .push = push, .leave = leave, .cut = cut};
+static void move(struct ws_session *s, struct generation *generation, const struct route *route)
+{
+    struct messages *c = (struct messages *)s;
+    struct generation *before = c->generation;
+    c->generation = generation_ref(generation);
+    c->route = route;
+    c->conf = &route->conf->websocket;
+    c->ws.options = &route->client_end;
+    generation_unref(before);
+}
+
+static const struct ws_mode mode = {.name = "messages", .push = push, .leave = leave, .cut = cut, .move = move};
 
 /* ---- the way in ------------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ws_session: see ws_session.h. Also how a thread's sessions take leave when it drains: each in its own turn, so that
- * their clients do not all come back at once.
+ * ws_session: see ws_session.h. Also how a thread's sessions take leave, when it drains or when their routes go: each in
+ * its own turn, so that their clients do not all come back at once.
  */
 #include "config.h"
 
@@ -19,7 +19,7 @@
 #include "front/ws_log.h"
 #include "front/ws_session.h"
 
-/* a draining thread says goodbye to so many a second, or to more if its time is shorter */
+/* a thread says goodbye to so many a second, or to more if its time is shorter */
 #define LEAVES_A_SECOND 100
 
 /* ---- room ------------------------------------------------------------------------------------------------------- */
@@ -186,13 +186,35 @@ static void on_leaving(struct deadline *d)
 {
     struct ws_session *s = (struct ws_session *)((char *)d - offsetof(struct ws_session, leaving));
     unsigned code = s->door->leave_code;
-    ws_session_leave(s, code, code == WS_CODE_RESTART ? STR("restarting") : STR("going down"));
+    if (code == 0)
+        ws_session_leave(s, WS_CODE_RESTART, STR("reconfigured"));
+    else
+        ws_session_leave(s, code, code == WS_CODE_RESTART ? STR("restarting") : STR("going down"));
 }
 
 void ws_session_name(struct ws_session *s, struct door *door)
 {
     s->door = door;
     s->number = ++door->session_numbers;
+}
+
+static bool is_outdated(const struct ws_session *s)
+{
+    return s->generation != s->door->thread->generation;
+}
+
+/* To the conf in force; false: its route is not there any more. */
+static bool move(struct ws_session *s)
+{
+    struct generation *before = s->generation, *now = s->door->thread->generation;
+    const struct route *route = generation_heir(now, s->route);
+    if (route == NULL)
+        return false;
+    s->mode->move(s, now, route);
+    s->generation = generation_ref(now);
+    s->route = route;
+    generation_unref(before);
+    return true;
 }
 
 void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const struct arrival *a, struct ws_facts *facts)
@@ -212,7 +234,8 @@ void ws_session_start(struct ws_session *s, const struct ws_mode *mode, const st
     s->conn->is_upgraded = true;
     ws_count(&s->route->websockets->opened, 1);
     ws_log_open(s);
-    if (door->leave_code != 0) /* the 101 was on its way when the draining began */
+    /* the 101 was on its way when the draining, or the swap, came */
+    if (door->leave_code != 0 || (is_outdated(s) && !move(s)))
         heap_arm(&door->thread->loop.deadlines, &s->leaving, s->opened_us);
 }
 
@@ -281,6 +304,15 @@ void ws_session_end(struct ws_session *s, const struct ws_session_end *end)
 }
 
 /* ---- taking leave ----------------------------------------------------------------------------------------------- */
+
+void ws_sessions_renew(struct door *door)
+{
+    int64_t now_us = door->thread->loop.now_us, n = 0;
+    for (struct ws_session *s = door->sessions; s != NULL; s = s->hh.next) {
+        if (s->leave_reason == NULL && !deadline_armed(&s->leaving) && is_outdated(s) && !move(s))
+            heap_arm(&door->thread->loop.deadlines, &s->leaving, now_us + n++ * (1000000 / LEAVES_A_SECOND));
+    }
+}
 
 void ws_sessions_leave(struct door *door, unsigned code, int64_t within_us)
 {

@@ -54,6 +54,9 @@ struct ws_mode {
     void (*leave)(struct ws_session *s, unsigned code, const char *reason);
     /* Now, without waiting for anything. */
     void (*cut)(struct ws_session *s);
+    /* Another conf, whose `route` is the same rule to the same backend, takes the place of its own: what the mode holds
+     * of the former one is exchanged. The session's own members come afterwards. */
+    void (*move)(struct ws_session *s, struct generation *generation, const struct route *route);
 };
 
 struct ws_session {
@@ -68,7 +71,7 @@ struct ws_session {
     const struct ws_count *count; /* the mode's, as it grows: set before ws_session_start, as &ws->count */
     struct ws_count counted;      /* what of it the route's counters have */
     int64_t opened_us;
-    struct deadline leaving; /* draining: when this one's turn comes */
+    struct deadline leaving; /* when this one's turn comes to leave */
     char *leave_reason;      /* it was told to leave; NULL: not yet */
 };
 
@@ -117,6 +120,9 @@ struct ws_session *ws_session_find(struct door *door, struct str id);
 bool ws_session_thread(struct str id, unsigned *thread_r);
 /* Draining: each leaves in its turn, with this code, spread over at most `within_us`. Idempotent. */
 void ws_sessions_leave(struct door *door, unsigned code, int64_t within_us);
+/* The thread serves another conf: sessions whose route is in it as it was go on there; the others leave with
+ * WS_CODE_RESTART, each in its turn. */
+void ws_sessions_renew(struct door *door);
 /* The drain's deadline: all at once. */
 void ws_sessions_cut(struct door *door);
 

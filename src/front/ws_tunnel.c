@@ -168,4 +168,14 @@ static void cut(struct ws_session *s)
     relay_cut(&tunnel_of(s)->relay, "told to go");
 }
 
-static const struct ws_mode mode = {.name = "tunnel", .leave = leave, .cut = cut};
+static void move(struct ws_session *s, struct generation *generation, const struct route *route)
+{
+    struct tunnel *t = tunnel_of(s);
+    struct generation *before = t->generation;
+    t->generation = generation_ref(generation);
+    t->berth.route = route;
+    t->berth.generation = generation;
+    generation_unref(before);
+}
+
+static const struct ws_mode mode = {.name = "tunnel", .leave = leave, .cut = cut, .move = move};

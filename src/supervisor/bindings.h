@@ -17,6 +17,7 @@ struct notify;
 
 struct bindings {
     const struct conf *conf;    /* borrowed */
+    size_t nlisteners;          /* the conf's */
     struct endpoint *listeners; /* owned; parallel to conf.listeners */
     struct endpoint admin;      /* ENDPOINT_NONE when the conf has none */
 };
@@ -25,6 +26,12 @@ struct bindings {
  * words; bindings_close is fine then too. */
 bool bindings_open(struct bindings *b, const struct conf *conf, struct activation *activation, struct notify *notify,
                    char *error_r, size_t error_size);
+/* The sockets of the next conf: those of `current` whose addresses it has, which go on, and new ones. bindings_leave ends
+ * the one or the other of the two. false with words; bindings_leave(next, current) is fine then too. */
+bool bindings_open_beside(struct bindings *next, const struct conf *conf, const struct bindings *current, char *error_r,
+                          size_t error_size);
+/* Closes what `b` has and `other` has not; notify: where it may be kept, NULL: it is not yet. */
+void bindings_leave(struct bindings *b, const struct bindings *other, struct notify *notify);
 /* has the service manager keep them for the next start (supervisor/store.h) */
 void bindings_keep(const struct bindings *b, struct notify *notify);
 /* Idempotent. The Unix sockets' files go too. */

@@ -29,8 +29,7 @@
 
 struct census {
     struct ev_loop *loop;
-    struct pool *pools;
-    size_t npools;
+    const struct pools *pools;
     bool weighs; /* some backend has a limit of memory */
     int64_t page_bytes;
     ev_timer look;
@@ -55,12 +54,12 @@ static bool is_alive(const struct slot *s)
 
 static struct slot *slot_of_group(const struct census *c, pid_t group)
 {
-    for (size_t i = 0; i < c->npools; i++) {
-        if (!has_memory_limit(&c->pools[i]))
+    for (size_t i = 0; i < c->pools->count; i++) {
+        if (!has_memory_limit(c->pools->all[i]))
             continue;
-        for (unsigned k = 0; k < c->pools[i].nopen; k++) {
-            if (c->pools[i].slots[k].pid == group)
-                return &c->pools[i].slots[k];
+        for (unsigned k = 0; k < c->pools->all[i]->nopen; k++) {
+            if (c->pools->all[i]->slots[k].pid == group)
+                return &c->pools->all[i]->slots[k];
         }
     }
     return NULL;
@@ -91,9 +90,9 @@ static bool read_stat(int proc, const char *pid, pid_t *group_r, int64_t *pages_
 
 static void forget(const struct census *c)
 {
-    for (size_t i = 0; i < c->npools; i++) {
-        for (unsigned k = 0; k < c->pools[i].nopen; k++)
-            c->pools[i].slots[k].resident = 0;
+    for (size_t i = 0; i < c->pools->count; i++) {
+        for (unsigned k = 0; k < c->pools->all[i]->nopen; k++)
+            c->pools->all[i]->slots[k].resident = 0;
     }
 }
 
@@ -159,24 +158,23 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int events)
     int64_t now_us = clock_us();
     if (c->weighs)
         weigh(c);
-    for (size_t i = 0; i < c->npools; i++) {
-        for (unsigned k = 0; k < c->pools[i].nopen; k++)
-            judge(&c->pools[i].slots[k], now_us);
+    for (size_t i = 0; i < c->pools->count; i++) {
+        for (unsigned k = 0; k < c->pools->all[i]->nopen; k++)
+            judge(&c->pools->all[i]->slots[k], now_us);
     }
 }
 
-struct census *census_start(struct ev_loop *loop, struct pool *pools, size_t npools)
+struct census *census_start(struct ev_loop *loop, const struct pools *pools)
 {
     bool weighs = false, ages = false;
-    for (size_t i = 0; i < npools; i++) {
-        weighs = weighs || has_memory_limit(&pools[i]);
-        ages = ages || has_age_limit(&pools[i]);
+    for (size_t i = 0; i < pools->count; i++) {
+        weighs = weighs || has_memory_limit(pools->all[i]);
+        ages = ages || has_age_limit(pools->all[i]);
     }
     if (!weighs && !ages)
         return NULL;
     struct census *c = mem_zalloc(sizeof(*c));
-    *c = (struct census){
-        .loop = loop, .pools = pools, .npools = npools, .weighs = weighs, .page_bytes = sysconf(_SC_PAGESIZE)};
+    *c = (struct census){.loop = loop, .pools = pools, .weighs = weighs, .page_bytes = sysconf(_SC_PAGESIZE)};
     ev_timer_init(&c->look, on_look, LOOK_S, LOOK_S);
     c->look.data = c;
     ev_timer_start(loop, &c->look);

@@ -6,14 +6,13 @@
 #ifndef BULKHEAD_SUPERVISOR_CENSUS_H
 #define BULKHEAD_SUPERVISOR_CENSUS_H
 
-#include <stddef.h>
-
 struct census;
 struct ev_loop;
-struct pool;
+struct pools;
 
-/* pools: borrowed. NULL when none of them has a limit to look after. */
-struct census *census_start(struct ev_loop *loop, struct pool *pools, size_t npools);
+/* pools: borrowed; after there are others in it, another census is needed. NULL when none of them has a limit to look
+ * after. */
+struct census *census_start(struct ev_loop *loop, const struct pools *pools);
 /* idempotent */
 void census_stop(struct census **census);
 

@@ -123,36 +123,46 @@ static bool spawn(struct front_child *fc)
 static int open_access_log(const struct conf *conf)
 {
     const char *path = conf->log.access.path;
-    if (!conf->log.access.enabled || path == NULL || strcmp(path, "-") == 0)
+    if (!conf->log.access.enabled || path == NULL)
         return -1;
+    if (strcmp(path, "-") == 0)
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
-static void send_access_log(struct front_child *fc)
+static void send_access_log(struct front_child *fc, const struct conf *conf)
 {
     const struct wire_control m = {.type = WIRE_REOPEN, .slot = WIRE_LOG_ACCESS};
-    int fd = open_access_log(fc->conf);
+    int fd = open_access_log(conf);
     if (fd != -1)
         channel_send(&fc->channel, &m, fd);
     fd_close(&fd);
 }
 
-static void send_conf(struct front_child *fc)
+static void send_conf(struct front_child *fc, const struct front_conf *what)
 {
-    const struct bindings *b = fc->bindings;
-    struct wire_control conf = {
-        .type = WIRE_CONF, .generation = (uint32_t)fc->conf->generation, .text = str_of(fc->conf->path)};
+    const struct conf *conf = what->conf;
+    const struct bindings *b = what->bindings;
+    struct wire_control first = {
+        .type = WIRE_CONF, .generation = (uint32_t)conf->generation, .text = str_of(conf->path)};
     struct wire_control listener = {.type = WIRE_LISTENER};
-    struct wire_control end = {.type = WIRE_CONF_END, .generation = conf.generation};
-    channel_send(&fc->channel, &conf, fc->conf_memory);
-    for (size_t i = 0; i < fc->conf->nlisteners; i++) {
+    channel_send(&fc->channel, &first, what->memory);
+    for (size_t i = 0; i < conf->nbackends; i++) {
+        const struct wire_control backend = {.type = WIRE_BACKEND, .slot = (uint32_t)i, .backend = what->ids[i]};
+        channel_send(&fc->channel, &backend, -1);
+    }
+    for (size_t i = 0; i < conf->nlisteners; i++) {
         listener.slot = (uint32_t)i;
         channel_send(&fc->channel, &listener, b->listeners[i].fd);
     }
     listener.slot = WIRE_SLOT_ADMIN;
     if (b->admin.fd != -1)
         channel_send(&fc->channel, &listener, b->admin.fd);
-    send_access_log(fc);
+}
+
+static void send_conf_end(struct front_child *fc, const struct conf *conf)
+{
+    const struct wire_control end = {.type = WIRE_CONF_END, .generation = (uint32_t)conf->generation};
     channel_send(&fc->channel, &end, -1);
 }
 
@@ -165,12 +175,25 @@ static void on_message(struct channel *c, const struct wire_control *m, int *fds
     snprintf(text, sizeof(text), "%.*s", STR_ARG(m->text));
     switch (m->type) {
     case WIRE_READY:
-        handle(fc, FRONT_READY);
+        if (fc->state == FRONT_SERVING)
+            fc->listener->on_swapped(fc->arg, m->generation);
+        else
+            handle(fc, FRONT_READY);
+        break;
+    case WIRE_PREPARED:
+        fc->listener->on_prepared(fc->arg, m->generation);
+        break;
+    case WIRE_RETIRED:
+        fc->listener->on_retired(fc->arg, m->backend);
         break;
     case WIRE_HEARTBEAT:
         handle(fc, FRONT_BEAT);
         break;
     case WIRE_FAILED:
+        if (fc->state == FRONT_SERVING && m->generation != fc->conf->generation) {
+            fc->listener->on_refused(fc->arg, m->generation, m->text);
+            break;
+        }
         snprintf(fc->why, sizeof(fc->why), "%.*s", STR_ARG(m->text));
         handle(fc, FRONT_BROKEN);
         break;
@@ -253,7 +276,9 @@ static void start(struct front_child *fc)
     fc->started++;
     enter(fc, FRONT_STARTING);
     set_timer(fc, FRONT_START_LIMIT_US);
-    send_conf(fc);
+    send_conf(fc, &fc->now);
+    send_access_log(fc, fc->conf);
+    send_conf_end(fc, fc->conf);
 }
 
 static void watch_half(struct front_child *fc)
@@ -418,30 +443,67 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
     handle(w->data, FRONT_TIMER);
 }
 
-static bool dump_conf(struct front_child *fc)
+static bool dump_conf(struct front_conf *what)
 {
     struct buf text = {0};
-    conf_dump(fc->conf, &text);
-    fc->conf_memory = fd_memory("bulkhead-conf", text.base, text.len);
+    conf_dump(what->conf, &text);
+    what->memory = fd_memory("bulkhead-conf", text.base, text.len);
     buf_free(&text);
-    return fc->conf_memory != -1;
+    return what->memory != -1;
+}
+
+bool front_child_offer(struct front_child *fc, const struct front_conf *next)
+{
+    assert(fc->next.conf == NULL);
+    fc->next = *next;
+    if (fc->state != FRONT_SERVING || !dump_conf(&fc->next)) {
+        fc->next = (struct front_conf){.memory = -1};
+        return false;
+    }
+    send_conf(fc, &fc->next);
+    send_conf_end(fc, next->conf);
+    return true;
+}
+
+void front_child_commit(struct front_child *fc, const struct front_conf *now)
+{
+    const struct wire_control m = {.type = WIRE_COMMIT, .generation = (uint32_t)now->conf->generation};
+    assert(fc->next.conf == now->conf);
+    fd_close(&fc->now.memory);
+    int memory = fc->next.memory;
+    fc->now = *now;
+    fc->now.memory = memory;
+    fc->conf = now->conf;
+    fc->next = (struct front_conf){.memory = -1};
+    front_child_send(fc, &m);
+}
+
+void front_child_abort(struct front_child *fc)
+{
+    if (fc->next.conf == NULL)
+        return;
+    const struct wire_control m = {.type = WIRE_ABORT, .generation = (uint32_t)fc->next.conf->generation};
+    fd_close(&fc->next.memory);
+    fc->next = (struct front_conf){.memory = -1};
+    front_child_send(fc, &m);
 }
 
 bool front_child_open(struct front_child *fc, const struct front_options *options, char *error_r, size_t error_size)
 {
     *fc = (struct front_child){.nursery = options->nursery,
-                               .conf = options->conf,
-                               .bindings = options->bindings,
+                               .conf = options->conf.conf,
+                               .now = options->conf,
+                               .next = {.memory = -1},
                                .listener = options->listener,
-                               .arg = options->arg,
-                               .conf_memory = -1};
+                               .arg = options->arg};
+    fc->now.memory = -1;
     channel_init(&fc->channel, fc->nursery->loop, on_message, on_broken);
     ev_init(&fc->child, on_exit_of_process);
     ev_timer_init(&fc->timer, on_timer, 0., 0.);
     fc->child.data = fc->timer.data = fc;
     if (!identity_find(&fc->identity, fc->conf->user, fc->conf->group, error_r, error_size))
         return false;
-    if (!dump_conf(fc)) {
+    if (!dump_conf(&fc->now)) {
         snprintf(error_r, error_size, "cannot hold the conf in memory: %s", strerror(errno));
         return false;
     }
@@ -464,10 +526,16 @@ void front_child_close(struct front_child *fc)
     set_timer(fc, -1);
     ev_child_stop(fc->nursery->loop, &fc->child);
     channel_close(&fc->channel);
-    fd_close(&fc->conf_memory);
+    fd_close(&fc->now.memory);
+    fd_close(&fc->next.memory);
     mem_free(&fc->argv[0]);
     environment_free(&fc->environment);
     fc->nursery = NULL;
+}
+
+void front_child_name_backends(struct front_child *fc, const uint32_t *ids)
+{
+    fc->now.ids = ids;
 }
 
 void front_child_start(struct front_child *fc)
@@ -515,7 +583,7 @@ bool front_child_pass_client(struct front_child *fc, int fd)
 void front_child_reopen_logs(struct front_child *fc, int own_log)
 {
     const struct wire_control own = {.type = WIRE_REOPEN, .slot = WIRE_LOG_OWN};
-    send_access_log(fc);
+    send_access_log(fc, fc->conf);
     if (own_log != -1)
         channel_send(&fc->channel, &own, own_log);
 }

@@ -57,13 +57,26 @@ struct front_listener {
     void (*on_returned)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
     void (*on_spent)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
     void (*on_stuck)(void *arg, const struct wire_control *m); /* m: borrowed */
-    void (*on_status)(void *arg, uint32_t number, int fd);     /* fd borrowed */
+    /* of what was offered, by its conf's generation */
+    void (*on_prepared)(void *arg, uint32_t generation);
+    void (*on_refused)(void *arg, uint32_t generation, struct str why);
+    void (*on_swapped)(void *arg, uint32_t generation);    /* it is in force */
+    void (*on_retired)(void *arg, uint32_t backend);       /* nothing runs, or will run, on this pool */
+    void (*on_status)(void *arg, uint32_t number, int fd); /* fd borrowed */
+};
+
+/* A conf as a front is to have it; all borrowed as long as it is in force. */
+struct front_conf {
+    const struct conf *conf;
+    const struct bindings *bindings;
+    const uint32_t *ids; /* of conf.backends: pool.id */
+    int memory;          /* front_child's own: memfd with the effective conf */
 };
 
 struct front_child {
     const struct nursery *nursery;
-    const struct conf *conf;
-    const struct bindings *bindings;
+    const struct conf *conf;     /* now.conf */
+    struct front_conf now, next; /* next.conf NULL: none is offered */
     const struct front_listener *listener;
     void *arg;
     enum front_state state; /* moved by front_child.c's enter() only */
@@ -74,7 +87,6 @@ struct front_child {
     pid_t pid;
     uint32_t started; /* processes so far */
     int64_t spawned_us, ready_us /* 0: not yet */;
-    int conf_memory; /* memfd with the effective conf */
     struct restart restart;
     struct channel channel;
     struct spawn_plan plan;
@@ -89,8 +101,7 @@ struct front_child {
 /* What a front is made from; all borrowed for its life. */
 struct front_options {
     const struct nursery *nursery;
-    const struct conf *conf;
-    const struct bindings *bindings;
+    struct front_conf conf;
     const struct front_listener *listener;
     void *arg;
 };
@@ -98,6 +109,8 @@ struct front_options {
 /* false with words; front_child_close is fine then too. */
 bool front_child_open(struct front_child *fc, const struct front_options *options, char *error_r, size_t error_size);
 void front_child_close(struct front_child *fc);
+/* ids: of the conf's backends, as in struct front_conf; before front_child_start */
+void front_child_name_backends(struct front_child *fc, const uint32_t *ids);
 void front_child_start(struct front_child *fc);
 void front_child_drain(struct front_child *fc);
 void front_child_stop(struct front_child *fc);
@@ -105,6 +118,14 @@ bool front_child_is_serving(const struct front_child *fc);
 /* It serves, and its last heartbeat came in time. */
 bool front_child_is_alive(const struct front_child *fc);
 const char *front_child_state_name(enum front_state state);
+/* Has a front that serves prepare another conf: on_prepared or on_refused comes, unless it ends. false: none serves, or
+ * there is no memory (errno). */
+bool front_child_offer(struct front_child *fc, const struct front_conf *next);
+/* What is offered, borrowed from elsewhere now, is what this front, if it still serves, and every later one have from now on; on_swapped comes, or
+ * on_serving of a later one. */
+void front_child_commit(struct front_child *fc, const struct front_conf *now);
+/* Nothing is offered any more. */
+void front_child_abort(struct front_child *fc);
 /* To a front that serves; else it is dropped, as a later front is told anew. */
 void front_child_send(struct front_child *fc, const struct wire_control *m);
 /* Hands over a client of the control socket; fd stays the caller's. false: no front serves. */

@@ -41,7 +41,8 @@ struct guardian {
     struct ev_loop *loop;
     ev_child child;
     ev_timer restart;
-    int sock; /* -1: none is running */
+    int sock;      /* -1: none is running */
+    bool renewing; /* it is killed for another to start at once */
     pid_t pid;
     guardian_last_fn last;
     void *arg;
@@ -165,10 +166,27 @@ static void on_exit_of_guardian(struct ev_loop *loop, ev_child *w, int events)
 {
     struct guardian *g = w->data;
     ev_child_stop(loop, w);
-    log_limited(LOG_LEVEL_WARNING, "guardian", "the guardian (pid %ld) has died; starting another", (long)g->pid);
+    if (!g->renewing)
+        log_limited(LOG_LEVEL_WARNING, "guardian", "the guardian (pid %ld) has died; starting another", (long)g->pid);
     fd_close(&g->sock);
     g->pid = 0;
-    restart_later(g);
+    bool at_once = g->renewing;
+    g->renewing = false;
+    if (!at_once || !start(g))
+        restart_later(g);
+}
+
+size_t guardian_room(const struct guardian *g)
+{
+    return g->capacity - g->count;
+}
+
+void guardian_renew(struct guardian *g)
+{
+    if (g->pid == 0)
+        return; /* the next one starts in a moment */
+    g->renewing = true;
+    kill(g->pid, SIGKILL);
 }
 
 struct guardian *guardian_start(struct ev_loop *loop, size_t capacity, guardian_last_fn last, void *arg)

@@ -21,6 +21,10 @@ typedef void (*guardian_last_fn)(void *arg);
 
 /* capacity: the most groups at a time. NULL with errno. */
 struct guardian *guardian_start(struct ev_loop *loop, size_t capacity, guardian_last_fn last, void *arg);
+/* How many more groups there may be */
+size_t guardian_room(const struct guardian *g);
+/* What `last` will look at is another now: one that knows takes the place of it. */
+void guardian_renew(struct guardian *g);
 /* Dismisses it without its doing anything: the caller has done all that there was to do, and is about to exit. */
 void guardian_dismiss(struct guardian **g);
 

@@ -13,6 +13,7 @@ libsupervisor_a_SOURCES = \
   src/supervisor/guardian.h src/supervisor/guardian.c \
   src/supervisor/identity.h src/supervisor/identity.c \
   src/supervisor/libexec.h src/supervisor/libexec.c \
+  src/supervisor/loader.h src/supervisor/loader.c \
   src/supervisor/logsink.h src/supervisor/logsink.c \
   src/supervisor/notify.h src/supervisor/notify.c \
   src/supervisor/nursery.h \
@@ -29,6 +30,7 @@ libsupervisor_a_SOURCES = \
   src/supervisor/store.h src/supervisor/store.c \
   src/supervisor/strays.h src/supervisor/strays.c \
   src/supervisor/stuck_worker.h src/supervisor/stuck_worker.c \
-  src/supervisor/supervisor.h src/supervisor/supervisor.c \
+  src/supervisor/supervisor.h src/supervisor/supervisor.c src/supervisor/supervisor_private.h \
+  src/supervisor/supervisor_reload.c \
   src/supervisor/worker_plan.h src/supervisor/worker_plan.c
 libsupervisor_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)

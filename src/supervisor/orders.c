@@ -36,10 +36,10 @@ static void conclude(const struct orders *o, uint32_t number, struct buf *answer
 
 static struct slot *find_worker(const struct orders *o, int64_t pid)
 {
-    for (size_t i = 0; i < o->npools; i++) {
-        for (unsigned k = 0; k < o->pools[i].nopen; k++) {
-            if (o->pools[i].slots[k].pid == pid && pid > 0)
-                return &o->pools[i].slots[k];
+    for (size_t i = 0; i < o->pools->count; i++) {
+        for (unsigned k = 0; k < o->pools->all[i]->nopen; k++) {
+            if (o->pools->all[i]->slots[k].pid == pid && pid > 0)
+                return &o->pools->all[i]->slots[k];
         }
     }
     return NULL;
@@ -49,9 +49,9 @@ static struct slot *find_worker(const struct orders *o, int64_t pid)
 static void name_workers(const struct orders *o, struct buf *out)
 {
     unsigned named = 0;
-    for (size_t i = 0; i < o->npools; i++) {
-        for (unsigned k = 0; k < o->pools[i].nopen && named < NAMED_MAX; k++) {
-            const struct slot *s = &o->pools[i].slots[k];
+    for (size_t i = 0; i < o->pools->count; i++) {
+        for (unsigned k = 0; k < o->pools->all[i]->nopen && named < NAMED_MAX; k++) {
+            const struct slot *s = &o->pools->all[i]->slots[k];
             if (s->pid != 0)
                 buf_printf(out, "%s %s %ld", named++ == 0 ? "; the workers are:" : ",", s->pool->conf->name,
                            (long)s->pid);
@@ -88,9 +88,9 @@ static void kill_worker(const struct orders *o, int64_t pid, struct buf *out)
 
 static struct pool *find_pool(const struct orders *o, const char *name)
 {
-    for (size_t i = 0; i < o->npools; i++) {
-        if (strcmp(o->pools[i].conf->name, name) == 0)
-            return &o->pools[i];
+    for (size_t i = 0; i < o->pools->count; i++) {
+        if (o->pools->all[i]->role == POOL_SERVING && strcmp(o->pools->all[i]->conf->name, name) == 0)
+            return o->pools->all[i];
     }
     return NULL;
 }
@@ -103,9 +103,9 @@ static void refuse_backend(const struct orders *o, const char *name, const struc
         buf_printf(&words, "there is no backend \"%s\"", name);
     else
         buf_printf(&words, "backend \"%s\" runs in the front and has no workers", name);
-    for (size_t i = 0; i < o->npools && named < NAMED_MAX; i++) {
-        if (o->pools[i].wanted > 0)
-            buf_printf(&words, "%s %s", named++ == 0 ? "; those with workers are:" : ",", o->pools[i].conf->name);
+    for (size_t i = 0; i < o->pools->count && named < NAMED_MAX; i++) {
+        if (o->pools->all[i]->wanted > 0)
+            buf_printf(&words, "%s %s", named++ == 0 ? "; those with workers are:" : ",", o->pools->all[i]->conf->name);
     }
     if (named == 0)
         buf_append_z(&words, "; none of the conf has");
@@ -162,6 +162,19 @@ void orders_on_pool(struct orders *o, const struct pool *pool)
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         if (o->recycles[i].pool == pool)
             judge(o, &o->recycles[i]);
+    }
+}
+
+void orders_forget_pool(struct orders *o, const struct pool *pool)
+{
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        struct orders_recycle *r = &o->recycles[i];
+        struct buf answer = {0};
+        if (r->pool != pool)
+            continue;
+        r->pool = NULL;
+        put_error(&answer, "a reload has changed this backend meanwhile: it has other workers now, or is gone");
+        conclude(o, r->number, &answer);
     }
 }
 

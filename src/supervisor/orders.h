@@ -14,6 +14,7 @@
 
 struct front_child;
 struct pool;
+struct pools;
 
 /* a pool that is being recycled for a client that waits */
 struct orders_recycle {
@@ -23,8 +24,7 @@ struct orders_recycle {
 };
 
 struct orders {
-    struct pool *pools; /* borrowed, as all here */
-    size_t npools;
+    const struct pools *pools; /* borrowed, as all here */
     struct front_child *front;
     struct control_server *server;
     void (*drain)(void *arg); /* begins the orderly end, unless it has begun */
@@ -38,6 +38,8 @@ struct orders {
 bool orders_obey(struct orders *o, const struct wire_request *request, uint32_t number, struct buf *out);
 /* A slot of this pool has changed its state. */
 void orders_on_pool(struct orders *o, const struct pool *pool);
+/* This pool leaves: its recycling ends with it. */
+void orders_forget_pool(struct orders *o, const struct pool *pool);
 /* A new front has to be told what was ordered before. */
 void orders_retell(const struct orders *o);
 /* The end has come. cut: what was still running then has been cut off, in words; NULL: nothing was. */

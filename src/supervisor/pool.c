@@ -19,6 +19,7 @@
 
 #include "base/mem.h"
 #include "config/conf.h"
+#include "config/conf_change.h"
 #include "diag/log.h"
 #include "supervisor/identity.h"
 #include "supervisor/nursery.h"
@@ -209,9 +210,11 @@ static int64_t longest_call(const struct conf *conf, size_t backend)
 
 bool pool_open(struct pool *p, const struct pool_options *options, char *error_r, size_t error_size)
 {
-    const struct conf_backend *conf = &options->conf->backends[options->backend];
-    *p = (struct pool){.conf = conf,
-                       .index = options->backend,
+    struct conf *part = conf_change_part(options->conf, options->backend);
+    const struct conf_backend *conf = &part->backends[0];
+    *p = (struct pool){.id = options->id,
+                       .part = part,
+                       .conf = conf,
                        .nursery = options->nursery,
                        .listener = options->listener,
                        .arg = options->arg,
@@ -224,7 +227,7 @@ bool pool_open(struct pool *p, const struct pool_options *options, char *error_r
     p->slots = mem_zalloc((p->nslots + 1) * sizeof(p->slots[0]));
     while (p->nopen < p->nslots) {
         struct slot *s = &p->slots[p->nopen++];
-        if (!slot_open(s, p, p->nopen - 1, options->conf, options->directory, error_r, error_size) ||
+        if (!slot_open(s, p, p->nopen - 1, part, options->directory, error_r, error_size) ||
             !give_to_front(s, options->front, error_r, error_size))
             return false;
     }
@@ -238,6 +241,16 @@ void pool_close(struct pool *p)
     while (p->nopen > 0)
         slot_close(&p->slots[--p->nopen]);
     mem_free(&p->slots);
+    conf_free(&p->part);
+    conf_free(&p->live);
+}
+
+void pool_adapt(struct pool *p, const struct conf *conf, size_t backend)
+{
+    conf_free(&p->live);
+    p->live = conf_change_part(conf, backend);
+    p->conf = &p->live->backends[0];
+    p->patience_us = longest_call(conf, backend);
 }
 
 void pool_start(struct pool *p)

@@ -27,12 +27,24 @@ struct pool_listener {
     void (*on_lost)(void *arg, const struct slot *s);   /* was granted; s->why */
     void (*on_state)(void *arg, const struct slot *s);  /* any change */
     void (*on_down)(void *arg, const struct pool *p);   /* p->down has changed */
-    void (*on_idle)(void *arg, const struct pool *p);   /* the last process has ended and none is to follow */
+    void (*on_idle)(void *arg, struct pool *p);         /* the last process has ended and none is to follow */
+};
+
+/* What the conf in force says of it */
+enum pool_role {
+    POOL_SERVING,
+    POOL_COMING, /* it belongs to one that is not in force yet, and the front may not know it */
+    POOL_LEAVING /* it belonged to one that was */
 };
 
 struct pool {
-    const struct conf_backend *conf;
-    unsigned index; /* in conf.backends */
+    uint32_t id;       /* its name in messages to the front; no other has had it */
+    struct conf *part; /* what its workers are made from; owned, as confs come and go meanwhile */
+    struct conf *live; /* what another conf says since, in what needs no other workers; owned; NULL: none did */
+    const struct conf_backend *conf; /* in the later of the two */
+    enum pool_role role;
+    bool is_known;       /* to the front that there is */
+    ev_timer retirement; /* LEAVING: the owner's */
     const struct nursery *nursery;
     const struct pool_listener *listener;
     void *arg;
@@ -47,10 +59,17 @@ struct pool {
     int64_t patience_us; /* a call on one of its workers takes no longer */
 };
 
-/* What a pool is made from; all borrowed for the pool's life. */
+/* The pools that there are; a pool stays where it is in memory. */
+struct pools {
+    struct pool **all;
+    size_t count;
+};
+
+/* What a pool is made from; all but conf borrowed for the pool's life. */
 struct pool_options {
-    const struct conf *conf;
-    unsigned backend;
+    const struct conf *conf; /* borrowed until pool_open returns */
+    size_t backend;          /* in conf.backends */
+    uint32_t id;
     const struct nursery *nursery;
     const struct pool_listener *listener;
     void *arg;
@@ -61,6 +80,8 @@ struct pool_options {
 /* Makes the sockets, starts nothing. false with words; pool_close is fine then too. */
 bool pool_open(struct pool *p, const struct pool_options *options, char *error_r, size_t error_size);
 void pool_close(struct pool *p);
+/* The conf in force has changed in what needs no other workers: `backend` of it is the same. */
+void pool_adapt(struct pool *p, const struct conf *conf, size_t backend);
 /* the workers that are wanted */
 void pool_start(struct pool *p);
 /* one event for every slot */

@@ -221,10 +221,16 @@ static void stop(struct slot *s)
     set_timer(s, s->pool->conf->stop_timeout);
 }
 
+static void say_why_for_good(struct slot *s)
+{
+    snprintf(s->why, sizeof(s->why), "%s",
+             s->pool->role == POOL_LEAVING ? "its backend is another one, or none, after a reload" : "bulkhead stops");
+}
+
 static void stop_for_good(struct slot *s)
 {
     s->last = true;
-    snprintf(s->why, sizeof(s->why), "bulkhead stops");
+    say_why_for_good(s);
     stop(s);
 }
 
@@ -279,7 +285,7 @@ static void finish_off(struct slot *s)
 static void finish_off_for_good(struct slot *s)
 {
     s->last = true;
-    snprintf(s->why, sizeof(s->why), "bulkhead stops");
+    say_why_for_good(s);
     probe_stop(&s->probe);
     signal_group(s, SIGKILL);
     enter(s, SLOT_KILLED);
@@ -470,15 +476,15 @@ static void on_accepted(struct probe *p)
     slot_handle((struct slot *)((char *)p - offsetof(struct slot, probe)), SLOT_ACCEPTED);
 }
 
-/* A backend's name where it makes a readable file name, else its number. */
+/* With a backend's name where that makes a readable file name. Of a name there may be two while a conf is replaced. */
 static void name_socket(char *out, size_t size, const struct pool *pool, unsigned index, const char *directory)
 {
     const char *name = pool->conf->name;
     size_t plain = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
     if (plain == strlen(name) && plain <= 32)
-        snprintf(out, size, "%s/%s.%u.sock", directory, name, index);
+        snprintf(out, size, "%s/%u.%s.%u.sock", directory, pool->id, name, index);
     else
-        snprintf(out, size, "%s/backend%u.%u.sock", directory, pool->index, index);
+        snprintf(out, size, "%s/%u.%u.sock", directory, pool->id, index);
 }
 
 bool slot_open(struct slot *s, struct pool *pool, unsigned index, const struct conf *conf, const char *directory,

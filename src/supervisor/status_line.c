@@ -13,9 +13,12 @@
 static void put_workers(const struct status_line *line, struct buf *out)
 {
     unsigned ready = 0, all = 0;
-    for (size_t i = 0; i < line->npools; i++) {
-        ready += pool_count(&line->pools[i], SLOT_READY);
-        all += line->pools[i].wanted;
+    for (size_t i = 0; i < line->pools->count; i++) {
+        const struct pool *p = line->pools->all[i];
+        if (p->role != POOL_SERVING)
+            continue;
+        ready += pool_count(p, SLOT_READY);
+        all += p->wanted;
     }
     if (all > 0)
         buf_printf(out, "%u of %u workers ready", ready, all);
@@ -31,10 +34,10 @@ static void put_awaited(const struct status_line *line, struct buf *out)
         buf_append_z(out, " the front");
         separator = ", ";
     }
-    for (size_t i = 0; i < line->npools; i++) {
-        if (line->pools[i].tried)
+    for (size_t i = 0; i < line->pools->count; i++) {
+        if (line->pools->all[i]->tried || line->pools->all[i]->role != POOL_SERVING)
             continue;
-        buf_printf(out, "%sbackend %s", separator, line->pools[i].conf->name);
+        buf_printf(out, "%sbackend %s", separator, line->pools->all[i]->conf->name);
         separator = ", ";
     }
 }
@@ -43,9 +46,9 @@ static void put_awaited(const struct status_line *line, struct buf *out)
 static void put_down(const struct status_line *line, struct buf *out)
 {
     const struct pool *first = NULL;
-    for (size_t i = 0; i < line->npools; i++) {
-        const struct pool *p = &line->pools[i];
-        if (!pool_is_hopeless(p))
+    for (size_t i = 0; i < line->pools->count; i++) {
+        const struct pool *p = line->pools->all[i];
+        if (p->role != POOL_SERVING || !pool_is_hopeless(p))
             continue;
         buf_printf(out, "%s%s", first == NULL ? "; down: " : ", ", p->conf->name);
         first = first == NULL ? p : first;
@@ -57,8 +60,8 @@ static void put_down(const struct status_line *line, struct buf *out)
 static unsigned processes(const struct status_line *line)
 {
     unsigned n = 0;
-    for (size_t i = 0; i < line->npools; i++)
-        n += line->pools[i].nopen - pool_count(&line->pools[i], SLOT_IDLE);
+    for (size_t i = 0; i < line->pools->count; i++)
+        n += line->pools->all[i]->nopen - pool_count(line->pools->all[i], SLOT_IDLE);
     return n;
 }
 

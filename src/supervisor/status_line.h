@@ -10,13 +10,12 @@
 
 struct buf;
 struct front_child;
-struct pool;
+struct pools;
 
 /* all borrowed */
 struct status_line {
     const struct front_child *front;
-    const struct pool *pools;
-    size_t npools;
+    const struct pools *pools;
     bool ready;       /* the start is over */
     bool ending;      /* first the front, then the workers */
     bool front_ended; /* the workers are left */

@@ -42,12 +42,12 @@ static void put_workers(const struct status_page *page, struct buf *out)
 {
     const char *separator = "";
     buf_append_z(out, "\"supervisor_workers\":[");
-    for (size_t p = 0; p < page->npools; p++) {
-        for (unsigned i = 0; i < page->pools[p].nopen; i++) {
-            if (page->pools[p].slots[i].state == SLOT_IDLE)
+    for (size_t p = 0; p < page->pools->count; p++) {
+        for (unsigned i = 0; i < page->pools->all[p]->nopen; i++) {
+            if (page->pools->all[p]->slots[i].state == SLOT_IDLE)
                 continue;
             buf_append_z(out, separator);
-            put_worker(&page->pools[p].slots[i], out);
+            put_worker(&page->pools->all[p]->slots[i], out);
             separator = ",";
         }
     }

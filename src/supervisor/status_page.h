@@ -14,13 +14,12 @@
 
 struct conf;
 struct front_child;
-struct pool;
+struct pools;
 
 struct status_page {
     const struct conf *conf;
     const struct front_child *front;
-    const struct pool *pools;
-    size_t npools;
+    const struct pools *pools;
     int64_t started_us; /* when the supervisor was */
 };
 

@@ -97,3 +97,13 @@ void store_keep(const struct endpoint *e, const struct conf_listener *l, struct 
     name_of(l, name, sizeof(name));
     notify_keep(notify, name, e->fd);
 }
+
+void store_forget(const struct endpoint *e, const struct conf_listener *l, struct notify *notify)
+{
+    char name[ACTIVATION_NAME_SIZE];
+    if (!is_kept(l) || notify == NULL)
+        return;
+    name_of(l, name, sizeof(name));
+    shutdown(e->fd, SHUT_RDWR);
+    notify_forget(notify, name);
+}

@@ -20,6 +20,8 @@ struct notify;
 bool store_take(struct endpoint *e, const struct conf_listener *l, struct activation *activation);
 /* Gives up what was kept and has not been taken. Their addresses are free when this returns. */
 void store_discard(struct activation *activation, struct notify *notify);
+/* Nobody is to wait there any more: refused from now on, and not kept; no-op for what was not to be kept */
+void store_forget(const struct endpoint *e, const struct conf_listener *l, struct notify *notify);
 /* no-op for what is not to be kept */
 void store_keep(const struct endpoint *e, const struct conf_listener *l, struct notify *notify);
 

@@ -56,6 +56,7 @@
 #include "supervisor/strays.h"
 #include "supervisor/stuck_worker.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/supervisor_private.h"
 #include "wire/command.h"
 
 #define CONTROL_MODE    0600
@@ -63,38 +64,10 @@
 /* groups in the guardian's book besides the workers': the front's, and those that a child has entered before it failed
  */
 #define GROUPS_MORE 8
+/* so that a later conf may have more workers, and those of a former one beside them */
+#define GROUPS_MIN 4096
 /* what the service manager is to grant beyond the limits of the conf: the front and what is killed have theirs too */
 #define MANAGER_MARGIN_US 45000000
-
-/* what it waits for */
-enum phase {
-    PHASE_RUNNING,  /* for a signal to stop */
-    PHASE_DRAINING, /* for the front to end */
-    PHASE_STOPPING  /* for the workers to end */
-};
-
-struct supervisor {
-    const struct conf *conf;
-    struct nursery nursery;
-    struct bindings bindings;
-    struct rundir rundir;
-    struct endpoint control;
-    struct control_server *control_server;
-    struct notify *notify; /* NULL: no service manager */
-    struct front_child front;
-    struct pool *pools; /* owned; parallel to conf.backends: those that run in the front have no slots */
-    size_t npools;
-    struct census *census; /* NULL: nothing to look after */
-    struct orders orders;
-    enum phase phase;
-    bool hurry;     /* do not wait for anybody any more */
-    bool announced; /* the lines for the human have been logged */
-    bool ready;     /* the service manager has been told that the start is over */
-    bool ended;     /* the loop is to end, or need not begin */
-    int exit_code;
-    int64_t started_us;
-    ev_signal terminate, interrupt, hang_up, reopen;
-};
 
 /* ---- the service manager ---------------------------------------------------------------------------------------- */
 
@@ -102,8 +75,7 @@ static void put_status_line(void *arg, struct buf *out)
 {
     const struct supervisor *sv = arg;
     const struct status_line line = {.front = &sv->front,
-                                     .pools = sv->pools,
-                                     .npools = sv->npools,
+                                     .pools = &sv->pools,
                                      .ready = sv->ready,
                                      .ending = sv->phase != PHASE_RUNNING,
                                      .front_ended = sv->phase == PHASE_STOPPING};
@@ -124,14 +96,14 @@ static bool has_started(const struct supervisor *sv)
 {
     if (sv->phase != PHASE_RUNNING || !front_child_is_serving(&sv->front))
         return false;
-    for (size_t i = 0; i < sv->npools; i++) {
-        if (!sv->pools[i].tried)
+    for (size_t i = 0; i < sv->pools.count; i++) {
+        if (sv->pools.all[i]->role == POOL_SERVING && !sv->pools.all[i]->tried)
             return false;
     }
     return true;
 }
 
-static void tell_manager(struct supervisor *sv)
+void supervisor_tell_manager(struct supervisor *sv)
 {
     if (sv->ready || !has_started(sv)) {
         notify_changed(sv->notify);
@@ -145,9 +117,9 @@ static void tell_manager(struct supervisor *sv)
 static int64_t longest(const struct supervisor *sv, size_t offset)
 {
     int64_t most = 0;
-    for (size_t i = 0; i < sv->npools; i++) {
-        int64_t us = *(const int64_t *)((const char *)sv->pools[i].conf + offset);
-        if (sv->pools[i].nopen > 0 && us > most)
+    for (size_t i = 0; i < sv->pools.count; i++) {
+        int64_t us = *(const int64_t *)((const char *)sv->pools.all[i]->conf + offset);
+        if (sv->pools.all[i]->nopen > 0 && us > most)
             most = us;
     }
     return most;
@@ -168,7 +140,14 @@ static void warn_of_short_watchdog(const struct supervisor *sv)
 static struct wire_control about(const struct slot *s, uint16_t type)
 {
     return (struct wire_control){
-        .type = type, .backend = s->pool->index, .slot = s->index, .generation = s->generation, .pid = (int32_t)s->pid};
+        .type = type, .backend = s->pool->id, .slot = s->index, .generation = s->generation, .pid = (int32_t)s->pid};
+}
+
+/* A pool of a conf that the front is still preparing is no concern of its. */
+static void tell_front(struct supervisor *sv, const struct pool *p, const struct wire_control *m)
+{
+    if (p->is_known)
+        front_child_send(&sv->front, m);
 }
 
 static void on_grant(void *arg, const struct slot *s)
@@ -177,14 +156,14 @@ static void on_grant(void *arg, const struct slot *s)
     struct wire_control m = about(s, WIRE_GRANT);
     m.count = worker_plan_concurrency(s->pool->conf);
     m.text = str_of(s->endpoint.path);
-    front_child_send(&sv->front, &m);
+    tell_front(sv, s->pool, &m);
 }
 
 static void on_recall(void *arg, const struct slot *s)
 {
     struct supervisor *sv = arg;
     struct wire_control m = about(s, WIRE_RECALL);
-    front_child_send(&sv->front, &m);
+    tell_front(sv, s->pool, &m);
 }
 
 static void on_lost(void *arg, const struct slot *s)
@@ -192,7 +171,7 @@ static void on_lost(void *arg, const struct slot *s)
     struct supervisor *sv = arg;
     struct wire_control m = about(s, WIRE_LOST);
     m.text = str_of(s->why);
-    front_child_send(&sv->front, &m);
+    tell_front(sv, s->pool, &m);
 }
 
 /* The front's status page has four words for what the table of slots knows more of; none for a slot that is spare. */
@@ -219,43 +198,46 @@ static void on_state(void *arg, const struct slot *s)
     struct wire_control m = about(s, WIRE_WORKER);
     m.count = slot_restarts(s);
     m.text = str_of(word_for_front(s->state));
-    front_child_send(&sv->front, &m);
+    tell_front(sv, s->pool, &m);
     orders_on_pool(&sv->orders, s->pool);
-    tell_manager(sv);
+    reload_on_pool(sv, s->pool);
+    supervisor_tell_manager(sv);
 }
 
 static void on_down(void *arg, const struct pool *p)
 {
     struct supervisor *sv = arg;
-    struct wire_control m = {.type = WIRE_DOWN, .backend = p->index, .count = p->down};
+    struct wire_control m = {.type = WIRE_DOWN, .backend = p->id, .count = p->down};
     if (p->down)
         m.text = str_of(p->slots[0].why);
-    front_child_send(&sv->front, &m);
+    tell_front(sv, p, &m);
 }
 
 static void end_when_idle(struct supervisor *sv)
 {
-    for (size_t i = 0; i < sv->npools; i++) {
-        if (!pool_is_idle(&sv->pools[i]))
+    for (size_t i = 0; i < sv->pools.count; i++) {
+        if (!pool_is_idle(sv->pools.all[i]))
             return;
     }
     sv->ended = true;
     ev_break(sv->nursery.loop, EVBREAK_ALL);
 }
 
-static void on_idle(void *arg, const struct pool *p)
+static void on_idle(void *arg, struct pool *p)
 {
     struct supervisor *sv = arg;
     if (sv->phase == PHASE_STOPPING)
         end_when_idle(sv);
+    else
+        reload_on_pool_idle(sv, p);
 }
 
-static const struct pool_listener pool_listener = {.on_grant = on_grant,
-                                                   .on_recall = on_recall,
-                                                   .on_lost = on_lost,
-                                                   .on_state = on_state,
-                                                   .on_down = on_down,
-                                                   .on_idle = on_idle};
+const struct pool_listener supervisor_pool_listener = {.on_grant = on_grant,
+                                                       .on_recall = on_recall,
+                                                       .on_lost = on_lost,
+                                                       .on_state = on_state,
+                                                       .on_down = on_down,
+                                                       .on_idle = on_idle};
 
 static void announce(struct supervisor *sv)
 {
@@ -276,11 +258,16 @@ static void announce(struct supervisor *sv)
 static void on_serving(void *arg)
 {
     struct supervisor *sv = arg;
-    for (size_t i = 0; i < sv->npools; i++)
-        pool_retell(&sv->pools[i]);
+    for (size_t i = 0; i < sv->pools.count; i++) {
+        struct pool *p = sv->pools.all[i];
+        p->is_known = p->role == POOL_SERVING;
+        if (p->is_known)
+            pool_retell(p);
+    }
+    reload_on_front_serving(sv);
     orders_retell(&sv->orders);
     announce(sv);
-    tell_manager(sv);
+    supervisor_tell_manager(sv);
 }
 
 static void on_gone(void *arg)
@@ -288,9 +275,10 @@ static void on_gone(void *arg)
     struct supervisor *sv = arg;
     if (sv->phase != PHASE_RUNNING)
         return;
-    for (size_t i = 0; i < sv->npools; i++)
-        pool_handle(&sv->pools[i], SLOT_FRONT_LOST);
-    tell_manager(sv);
+    for (size_t i = 0; i < sv->pools.count; i++)
+        pool_handle(sv->pools.all[i], SLOT_FRONT_LOST);
+    reload_on_front_gone(sv);
+    supervisor_tell_manager(sv);
 }
 
 static void on_off(void *arg)
@@ -299,8 +287,8 @@ static void on_off(void *arg)
     sv->phase = PHASE_STOPPING;
     notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, stop_timeout)) + MANAGER_MARGIN_US);
     notify_changed(sv->notify);
-    for (size_t i = 0; i < sv->npools; i++)
-        pool_handle(&sv->pools[i], sv->hurry ? SLOT_STOP_NOW : SLOT_STOP);
+    for (size_t i = 0; i < sv->pools.count; i++)
+        pool_handle(sv->pools.all[i], sv->hurry ? SLOT_STOP_NOW : SLOT_STOP);
     end_when_idle(sv);
 }
 
@@ -311,31 +299,61 @@ static void on_useless(void *arg, const char *why)
     sv->exit_code = 1;
 }
 
+/* NULL: it has gone while the front's word was on its way. */
+static struct pool *find_pool(const struct supervisor *sv, uint32_t id)
+{
+    for (size_t i = 0; i < sv->pools.count; i++) {
+        if (sv->pools.all[i]->id == id)
+            return sv->pools.all[i];
+    }
+    return NULL;
+}
+
 static void on_kill(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, const char *why)
 {
-    struct supervisor *sv = arg;
-    if (backend < sv->npools)
-        pool_kill(&sv->pools[backend], slot, generation, why);
+    struct pool *p = find_pool(arg, backend);
+    if (p != NULL)
+        pool_kill(p, slot, generation, why);
 }
 
 static void on_returned(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls)
 {
-    struct supervisor *sv = arg;
-    if (backend < sv->npools)
-        pool_returned(&sv->pools[backend], slot, generation, calls);
+    struct pool *p = find_pool(arg, backend);
+    if (p != NULL)
+        pool_returned(p, slot, generation, calls);
 }
 
 static void on_spent(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls)
 {
-    struct supervisor *sv = arg;
-    if (backend < sv->npools)
-        pool_spent(&sv->pools[backend], slot, generation, calls);
+    struct pool *p = find_pool(arg, backend);
+    if (p != NULL)
+        pool_spent(p, slot, generation, calls);
+}
+
+static void on_prepared(void *arg, uint32_t generation)
+{
+    reload_on_prepared(arg, generation);
+}
+
+static void on_refused(void *arg, uint32_t generation, struct str why)
+{
+    reload_on_refused(arg, generation, why);
+}
+
+static void on_swapped(void *arg, uint32_t generation)
+{
+    reload_on_swapped(arg, generation);
+}
+
+static void on_retired(void *arg, uint32_t backend)
+{
+    reload_on_retired(arg, backend);
 }
 
 static void on_stuck(void *arg, const struct wire_control *m)
 {
-    struct supervisor *sv = arg;
-    const struct slot *s = m->backend < sv->npools ? pool_find(&sv->pools[m->backend], m->slot, m->generation) : NULL;
+    struct pool *p = find_pool(arg, m->backend);
+    const struct slot *s = p != NULL ? pool_find(p, m->slot, m->generation) : NULL;
     const char *end = m->text.len == 0 ? NULL : memchr(m->text.base, '\n', m->text.len);
     if (s == NULL || end == NULL)
         return;
@@ -362,7 +380,7 @@ static void put_status(void *arg, struct buf *out, struct str front)
 {
     struct supervisor *sv = arg;
     const struct status_page page = {
-        .conf = sv->conf, .front = &sv->front, .pools = sv->pools, .npools = sv->npools, .started_us = sv->started_us};
+        .conf = sv->conf, .front = &sv->front, .pools = &sv->pools, .started_us = sv->started_us};
     status_page_put(&page, out, front);
 }
 
@@ -375,7 +393,10 @@ static bool pass_client(void *arg, int fd)
 static bool obey(void *arg, const struct wire_request *request, uint32_t number, struct buf *out)
 {
     struct supervisor *sv = arg;
-    return orders_obey(&sv->orders, request, number, out);
+    if (request->command != WIRE_COMMAND_RELOAD)
+        return orders_obey(&sv->orders, request, number, out);
+    reload_ask(sv, number);
+    return false;
 }
 
 static const struct control_handler control_handler = {
@@ -411,6 +432,10 @@ static const struct front_listener front_listener = {.on_serving = on_serving,
                                                      .on_returned = on_returned,
                                                      .on_spent = on_spent,
                                                      .on_stuck = on_stuck,
+                                                     .on_prepared = on_prepared,
+                                                     .on_refused = on_refused,
+                                                     .on_swapped = on_swapped,
+                                                     .on_retired = on_retired,
                                                      .on_status = on_status};
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
@@ -422,14 +447,15 @@ static void stop_at_once(struct supervisor *sv)
         front_child_stop(&sv->front);
         return;
     }
-    for (size_t i = 0; i < sv->npools; i++)
-        pool_handle(&sv->pools[i], SLOT_STOP_NOW);
+    for (size_t i = 0; i < sv->pools.count; i++)
+        pool_handle(sv->pools.all[i], SLOT_STOP_NOW);
 }
 
 static void begin_stop(struct supervisor *sv, const char *what)
 {
     log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; requests in progress have %.3g s (drain_timeout)", what,
               (double)sv->conf->drain_timeout / 1e6);
+    reload_end(sv);
     sv->phase = PHASE_DRAINING;
     notify_stopping(sv->notify);
     notify_extend(sv->notify, sv->conf->drain_timeout + MANAGER_MARGIN_US);
@@ -457,20 +483,19 @@ static void on_drain_order(void *arg)
 
 static void on_hang_up(struct ev_loop *loop, ev_signal *w, int events)
 {
-    log_write(LOG_LEVEL_INFO, "supervisor",
-              "HUP: reload is not supported by this version; stop and start to change the conf");
+    reload_ask(w->data, 0);
 }
 
-static bool has_log_file(const struct conf *conf)
+bool supervisor_log_is_file(const struct conf *conf)
 {
     return conf->log.target != NULL && strcmp(conf->log.target, "stderr") != 0;
 }
 
 /* The process's own log, when it goes to a file. */
-static bool open_log_target(const struct conf *conf)
+bool supervisor_open_log(const struct conf *conf)
 {
     const char *target = conf->log.target;
-    if (!has_log_file(conf))
+    if (!supervisor_log_is_file(conf))
         return true;
     int fd = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
     if (fd == -1 || dup2(fd, STDERR_FILENO) == -1) {
@@ -486,9 +511,9 @@ static bool open_log_target(const struct conf *conf)
 static void on_reopen(struct ev_loop *loop, ev_signal *w, int events)
 {
     struct supervisor *sv = w->data;
-    bool opened = open_log_target(sv->conf);
+    bool opened = supervisor_open_log(sv->conf);
     logsink_start(loop);
-    front_child_reopen_logs(&sv->front, opened && has_log_file(sv->conf) ? STDERR_FILENO : -1);
+    front_child_reopen_logs(&sv->front, opened && supervisor_log_is_file(sv->conf) ? STDERR_FILENO : -1);
     log_write(LOG_LEVEL_INFO, "supervisor", "USR1: log files opened anew");
 }
 
@@ -549,21 +574,13 @@ static void clear_away(void *arg)
 
 static bool open_pools(struct supervisor *sv, char *error_r, size_t error_size)
 {
-    struct pool_options options = {.conf = sv->conf,
-                                   .nursery = &sv->nursery,
-                                   .listener = &pool_listener,
-                                   .arg = sv,
-                                   .directory = sv->rundir.path,
-                                   .front = &sv->front.identity};
-    char problem[512];
-    sv->pools = mem_zalloc((sv->conf->nbackends + 1) * sizeof(sv->pools[0]));
-    for (; sv->npools < sv->conf->nbackends; sv->npools++) {
-        options.backend = (unsigned)sv->npools;
-        if (!pool_open(&sv->pools[sv->npools], &options, problem, sizeof(problem))) {
-            snprintf(error_r, error_size, "backend %s: %s", sv->conf->backends[sv->npools].name, problem);
-            sv->npools++; /* it may have opened some of its slots */
+    sv->ids = mem_zalloc((sv->conf->nbackends + 1) * sizeof(sv->ids[0]));
+    for (size_t i = 0; i < sv->conf->nbackends; i++) {
+        struct pool *p = reload_open_pool(sv, sv->conf, i, error_r, error_size);
+        if (p == NULL)
             return false;
-        }
+        p->role = POOL_SERVING;
+        sv->ids[i] = p->id;
     }
     return true;
 }
@@ -582,8 +599,10 @@ static bool open_control(struct supervisor *sv, char *error_r, size_t error_size
 static bool start_guardian(struct supervisor *sv, char *error_r, size_t error_size)
 {
     size_t groups = GROUPS_MORE;
-    for (size_t i = 0; i < sv->npools; i++)
-        groups += 2 * sv->pools[i].nopen;
+    for (size_t i = 0; i < sv->pools.count; i++)
+        groups += 2 * sv->pools.all[i]->nopen;
+    if (groups < GROUPS_MIN)
+        groups = GROUPS_MIN;
     sv->nursery.guardian = guardian_start(sv->nursery.loop, groups, clear_away, sv);
     if (sv->nursery.guardian != NULL)
         return true;
@@ -594,8 +613,10 @@ static bool start_guardian(struct supervisor *sv, char *error_r, size_t error_si
 /* Everything that can be refused, before anything is started. */
 static bool acquire(struct supervisor *sv, struct activation *activation, char *error_r, size_t error_size)
 {
-    const struct front_options front = {
-        .nursery = &sv->nursery, .conf = sv->conf, .bindings = &sv->bindings, .listener = &front_listener, .arg = sv};
+    struct front_options front = {.nursery = &sv->nursery,
+                                  .conf = {.conf = sv->conf, .bindings = &sv->bindings},
+                                  .listener = &front_listener,
+                                  .arg = sv};
     sv->nursery.loop = ev_default_loop(EVFLAG_AUTO);
     sv->nursery.null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (sv->nursery.loop == NULL || sv->nursery.null == -1) {
@@ -616,9 +637,7 @@ static void release(struct supervisor *sv)
     notify_stop(&sv->notify);
     census_stop(&sv->census);
     front_child_close(&sv->front);
-    while (sv->npools > 0)
-        pool_close(&sv->pools[--sv->npools]);
-    mem_free(&sv->pools);
+    reload_close(sv);
     if (sv->nursery.guardian != NULL)
         strays_kill(sv->rundir.path);
     endpoint_close(&sv->control);
@@ -634,8 +653,7 @@ static void release(struct supervisor *sv)
 static void start_all(struct supervisor *sv)
 {
     sv->control_server = control_server_start(sv->nursery.loop, sv->control.fd, &control_handler, sv);
-    sv->orders = (struct orders){.pools = sv->pools,
-                                 .npools = sv->npools,
+    sv->orders = (struct orders){.pools = &sv->pools,
                                  .front = &sv->front,
                                  .server = sv->control_server,
                                  .drain = on_drain_order,
@@ -644,10 +662,11 @@ static void start_all(struct supervisor *sv)
     warn_of_short_watchdog(sv);
     bindings_keep(&sv->bindings, sv->notify);
     notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, start_timeout)) + MANAGER_MARGIN_US);
-    sv->census = census_start(sv->nursery.loop, sv->pools, sv->npools);
+    sv->census = census_start(sv->nursery.loop, &sv->pools);
+    front_child_name_backends(&sv->front, sv->ids);
     front_child_start(&sv->front);
-    for (size_t i = 0; sv->phase == PHASE_RUNNING && i < sv->npools; i++)
-        pool_start(&sv->pools[i]);
+    for (size_t i = 0; sv->phase == PHASE_RUNNING && i < sv->pools.count; i++)
+        pool_start(sv->pools.all[i]);
 }
 
 int supervisor_run(const struct conf *conf)
@@ -658,7 +677,8 @@ int supervisor_run(const struct conf *conf)
     log_init("supervisor", (enum log_level)conf->log.level, conf->log.format == CONF_LOG_JSON);
     activation_init(activation);
     settle_in(&sv);
-    bool acquired = open_log_target(conf) && acquire(&sv, activation, error, sizeof(error));
+    reload_init(&sv);
+    bool acquired = supervisor_open_log(conf) && acquire(&sv, activation, error, sizeof(error));
     size_t unused = activation_close_rest(activation);
     mem_free(&activation);
     if (!acquired) {

@@ -20,6 +20,7 @@ static const struct {
     [WIRE_COMMAND_STATUS] = {"status", NULL, false},        [WIRE_COMMAND_KILL] = {"kill", "pid", true},
     [WIRE_COMMAND_RECYCLE] = {"recycle", "backend", false}, [WIRE_COMMAND_LOG_LEVEL] = {"log-level", "level", false},
     [WIRE_COMMAND_DRAIN] = {"drain", NULL, false},
+    [WIRE_COMMAND_RELOAD] = {"reload", NULL, false},
 };
 
 const char *wire_command_name(enum wire_command c)

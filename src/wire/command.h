@@ -30,6 +30,7 @@ enum wire_command {
     WIRE_COMMAND_RECYCLE,   /* "backend": its name; answered when all of its workers have been replaced */
     WIRE_COMMAND_LOG_LEVEL, /* "level": a word */
     WIRE_COMMAND_DRAIN,     /* answered when it has ended */
+    WIRE_COMMAND_RELOAD,    /* answered with the verdict */
     WIRE_COMMAND_COUNT
 };
 

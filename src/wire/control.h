@@ -20,7 +20,12 @@ enum wire_control_type {
     /* supervisor → front */
     WIRE_CONF = 1,    /* fd[0]: memfd with the effective conf (conf_dump); generation in `generation` */
     WIRE_LISTENER,    /* fd[0]: listening socket; `slot`: index in conf.listeners, or WIRE_SLOT_ADMIN */
-    WIRE_CONF_END,    /* all listeners of the conf have been sent: build, then answer WIRE_READY or WIRE_FAILED */
+    WIRE_BACKEND,     /* behind WIRE_CONF, one for each backend: `slot`: its index in conf.backends; `backend`: the id that names it in
+                       * all other messages. The id of a backend that is served already: it goes on. */
+    WIRE_CONF_END,    /* all of the conf has been sent: build it, then answer WIRE_READY or WIRE_FAILED; while another one is
+                       * in force: WIRE_PREPARED or WIRE_FAILED */
+    WIRE_COMMIT,      /* the conf that was prepared is to be in force, then WIRE_READY; generation */
+    WIRE_ABORT,       /* it is to be forgotten, or not even to be built; generation */
     WIRE_GRANT,       /* worker ready and leased: backend, slot, generation, pid, count (its concurrency), text: its socket's path */
     WIRE_LOST,        /* worker gone (or being stopped): backend, slot, generation, text: why. Never used again. */
     WIRE_WORKER,      /* for the status page only: backend, slot, generation, pid, text: "starting" "ready" "stopping" "backoff"; count: restarts */
@@ -34,6 +39,8 @@ enum wire_control_type {
     /* front → supervisor */
     WIRE_READY = 64,  /* serving this generation */
     WIRE_FAILED,      /* text: why the conf cannot be put in force */
+    WIRE_PREPARED,    /* it can be: generation */
+    WIRE_RETIRED,     /* nothing of this front will use this backend any more: backend */
     WIRE_HEARTBEAT,   /* every 250 ms while all loops turn */
     WIRE_RETURN,      /* lease given back after WIRE_RECALL: backend, slot, generation, count: calls served */
     WIRE_SPENT,       /* it has served its max_requests, and goes on until it is recalled: as WIRE_RETURN */
@@ -52,7 +59,7 @@ enum wire_drain { WIRE_DRAIN_STOP, WIRE_DRAIN_RESTART };
 
 struct wire_control {
     uint16_t type;
-    uint32_t backend; /* index in conf.backends */
+    uint32_t backend; /* its id: WIRE_BACKEND */
     uint32_t slot;
     uint32_t generation; /* of the worker, or of the conf for WIRE_CONF/READY */
     int32_t pid;

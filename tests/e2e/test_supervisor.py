@@ -289,7 +289,7 @@ def test_a_worker_is_ready_when_it_accepts_and_not_before(tmp_path):
         grant = run.wait_told("grant")[0]
         worker = run.wait_ready()[0]
         assert grant["pid"] == worker["pid"] and grant["generation"] == 1 and grant["count"] == 1
-        assert grant["text"].endswith("/late.0.sock") and os.path.exists(grant["text"])
+        assert grant["text"].endswith(".late.0.sock") and os.path.exists(grant["text"])
 
 
 def test_a_worker_that_never_accepts_is_stopped_and_the_backend_down(tmp_path):
@@ -407,7 +407,7 @@ def test_many_crashes_leak_nothing(tmp_path):
 
 def test_a_crash_loop_is_slowed_down_and_shows_as_down(tmp_path):
     with Run(tmp_path, {"bad": shell("echo no such luck >&2; exit 3", workers=2), "good": python(SERVE)}) as run:
-        down = run.wait_told("down", backend=0)[0]
+        down = run.wait_told("down", backend=1)[0]
         assert down["count"] == 1 and "status 3" in down["text"] and "no such luck" in down["text"]
         time.sleep(1)  # what is counted here happens in time
         restarts = max(w["restarts"] for w in run.workers() if w["backend"] == "bad")
@@ -522,9 +522,9 @@ def test_the_front_is_given_conf_listeners_and_then_told_of_workers(tmp_path):
     with run:
         run.wait_told("grant")
         kinds = [m["type"] for m in run.told()]
-        assert kinds[:5] == ["conf", "listener", "listener", "reopen", "conf-end"]
+        assert kinds[:6] == ["conf", "backend", "listener", "listener", "reopen", "conf-end"]
         assert [m["slot"] for m in run.told("listener")] == [0, 0xffffffff]
-        assert all(m["fds"] == 1 for m in run.told()[:4])
+        assert [m["fds"] for m in run.told()[:5]] == [1, 0, 1, 1, 1]
         front = run.status()["front"]["pid"]
         assert stat(front)[2] == str(front), "a process group of its own"
 
@@ -613,12 +613,24 @@ def test_usr1_hands_a_new_access_log_to_the_front(tmp_path):
         assert message["fds"] == 1 and log.exists()
 
 
-def test_hup_changes_nothing_and_says_so(tmp_path):
+def test_hup_reads_the_conf_again_and_keeps_what_has_not_changed(tmp_path):
     with Run(tmp_path, {"w": python(SERVE)}) as run:
         before = run.wait_ready()[0]["pid"]
         run.process.send_signal(signal.SIGHUP)
-        run.wait_log("reload is not supported")
+        run.wait_log("generation 2 in force: 1 listener, 1 route, 1 backend as before")
         assert run.workers()[0]["pid"] == before
+        first, second = [m for m in run.told("backend")]
+        assert first["backend"] == second["backend"]
+
+
+@pytest.mark.parametrize("front, why", [("refuse reload", "told to refuse"), ("die on reload", "the front has ended while it prepared")])
+def test_a_front_that_cannot_take_a_conf_leaves_all_as_it_was(tmp_path, front, why):
+    with Run(tmp_path, {"w": python(SERVE)}, front=front) as run:
+        before = run.wait_ready()[0]["pid"]
+        run.process.send_signal(signal.SIGHUP)
+        run.wait_log(why)
+        run.wait_log("nothing has changed, generation 1 stays in force")
+        assert run.wait_ready()[0]["pid"] == before
 
 
 # ---- the end ---------------------------------------------------------------------------------------------------------

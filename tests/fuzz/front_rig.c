@@ -26,6 +26,7 @@
 #include "front/exchange.h"
 #include "front/generation.h"
 #include "front/listener.h"
+#include "front/sockets.h"
 #include "front/steady_clock.h"
 #include "front/sweep.h"
 #include "front/thread_private.h"
@@ -86,6 +87,7 @@ static struct {
     int64_t now_us;
     struct front_thread thread;
     struct front_private p;
+    struct sockets *sockets;
     struct list tasks;
     struct client clients[FRONT_RIG_CLIENTS];
     size_t nclients;
@@ -203,7 +205,7 @@ static struct generation *build_generation(void)
         fprintf(stderr, "%s", buf_z(&problems));
     FUZZ_ASSERT(conf != NULL);
     buf_free(&problems);
-    struct generation *g = generation_create(conf, 1, error, sizeof(error));
+    struct generation *g = generation_create(conf, NULL, NULL, 1, error, sizeof(error));
     if (g == NULL)
         fprintf(stderr, "%s\n", error);
     FUZZ_ASSERT(g != NULL);
@@ -231,10 +233,13 @@ static void build_setup(const struct conf *conf)
     char error[512] = "";
     for (int door = 0; door != FRONT_RIG_DOOR_COUNT; door++)
         fds[door] = listen_somewhere((enum front_rig_door)door);
-    struct setup *setup = setup_create(conf, fds, error, sizeof(error));
-    if (setup == NULL)
+    struct setup *setup = setup_create(conf, error, sizeof(error));
+    rig.sockets = sockets_create(conf, fds, 1, error, sizeof(error));
+    if (setup == NULL || rig.sockets == NULL)
         fprintf(stderr, "%s\n", error);
-    FUZZ_ASSERT(setup != NULL && setup->nlisteners == FRONT_RIG_DOOR_COUNT);
+    FUZZ_ASSERT(setup != NULL && rig.sockets != NULL && rig.sockets->count == FRONT_RIG_DOOR_COUNT);
+    for (int door = 0; door != FRONT_RIG_DOOR_COUNT; door++)
+        close(fds[door]);
     for (size_t kind = 0; kind != SETUP_KIND_COUNT; kind++)
         put_in_front(setup->library[kind]);
     rig.p.setup = setup;
@@ -267,10 +272,9 @@ static void build_thread(struct generation *g)
     build_contexts();
     exchange_thread_init(thread);
     sweep_start(thread);
-    rig.p.listeners = mem_zalloc(FRONT_RIG_DOOR_COUNT * sizeof(struct listener));
+    rig.p.listeners = mem_zalloc(FRONT_RIG_DOOR_COUNT * sizeof(struct listener *));
     for (; rig.p.nlisteners != FRONT_RIG_DOOR_COUNT; rig.p.nlisteners++)
-        FUZZ_ASSERT(
-            listener_open(&rig.p.listeners[rig.p.nlisteners], thread, &rig.p.setup->listeners[rig.p.nlisteners]));
+        rig.p.listeners[rig.p.nlisteners] = listener_open(thread, &rig.sockets->entries[rig.p.nlisteners]);
 }
 
 static size_t count_descriptors(void)

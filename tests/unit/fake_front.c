@@ -7,6 +7,8 @@
  *   mute       sends no heartbeat                       stubborn   does not end when it is to drain
  *   silent     does not answer for its status           garbage    sends bytes that are no message, once it is ready
  *   lie        answers for its status with no JSON      late       never gets ready
+ *   refuse reload   answers another conf with WIRE_FAILED
+ *   die on reload   ends with status 3 when it gets another conf
  *   keep       gives no worker back
  *
  * SIGUSR2 makes it ask for the worker that was granted last to be killed.
@@ -32,6 +34,7 @@
 static FILE *notes;
 static struct wire_control last_granted;
 static volatile sig_atomic_t kill_wanted;
+static bool is_ready;
 
 static bool is(const char *how)
 {
@@ -64,6 +67,7 @@ static void get_ready(void)
         send_message(&(struct wire_control){.type = WIRE_FAILED, .text = STR("told to fail")}, -1);
         pause();
     }
+    is_ready = true;
     send_message(&(struct wire_control){.type = WIRE_READY, .generation = 1}, -1);
     if (is("garbage"))
         fd_send_message(HERITAGE_FRONT_CONTROL_FD, "garbage", 7, NULL, 0);
@@ -77,10 +81,26 @@ static void answer_status(uint32_t number)
     fd_close(&fd);
 }
 
+/* to another conf */
+static void go_over(const struct wire_control *m)
+{
+    struct wire_control answer = {.type = m->type == WIRE_COMMIT ? WIRE_READY : WIRE_PREPARED,
+                                  .generation = m->generation};
+    if (is("die on reload"))
+        _exit(3);
+    if (is("refuse reload")) {
+        answer.type = WIRE_FAILED;
+        answer.text = STR("told to refuse");
+    }
+    send_message(&answer, -1);
+}
+
 static void obey(const struct wire_control *m)
 {
-    if (m->type == WIRE_CONF_END)
+    if (m->type == WIRE_CONF_END && !is_ready)
         get_ready();
+    else if (m->type == WIRE_CONF_END || m->type == WIRE_COMMIT)
+        go_over(m);
     else if (m->type == WIRE_GRANT)
         last_granted = (struct wire_control){
             .type = WIRE_KILL, .backend = m->backend, .slot = m->slot, .generation = m->generation};
