@@ -19,6 +19,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "diag/log.h"
@@ -233,6 +234,17 @@ void notify_ready(struct notify *n)
 {
     if (n != NULL)
         tell(n, "READY=1", -1);
+    notify_changed(n);
+}
+
+/* MONOTONIC_USEC: what Type=notify-reload of later versions asks for */
+void notify_reloading(struct notify *n)
+{
+    char text[64];
+    if (n == NULL)
+        return;
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_us());
+    tell(n, text, -1);
     notify_changed(n);
 }
 

@@ -30,8 +30,10 @@ struct notify *notify_start(struct ev_loop *loop, const struct notify_source *so
 void notify_stop(struct notify **n);
 /* how often the manager wants to hear that this process is alive; 0: never */
 int64_t notify_watchdog_us(const struct notify *n);
-/* The start is over. */
+/* The start, or the reload, is over. */
 void notify_ready(struct notify *n);
+/* A reload has begun; notify_ready ends it, whatever came of it. */
+void notify_reloading(struct notify *n);
 /* The status line may have become another; at most one a second is sent, the last one always. */
 void notify_changed(struct notify *n);
 /* The stop has begun. */

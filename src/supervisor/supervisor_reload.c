@@ -69,6 +69,8 @@ static void ask(struct supervisor *sv)
 static void rest(struct supervisor *sv)
 {
     struct reload *r = &sv->reload;
+    if (r->state != RELOAD_IDLE && sv->phase == PHASE_RUNNING)
+        notify_ready(sv->notify);
     r->state = RELOAD_IDLE;
     mem_free(&r->words);
     memcpy(r->askers, r->later, sizeof(r->askers));
@@ -385,6 +387,7 @@ static void begin(struct supervisor *sv)
     }
     ev_timer_stop(sv->nursery.loop, &r->late);
     log_write(LOG_LEVEL_INFO, "supervisor", "reloading %s", sv->conf->path);
+    notify_reloading(sv->notify);
     r->state = RELOAD_LOADING;
     r->loader = loader_start(sv->nursery.loop, sv->conf, on_loaded, sv);
     if (r->loader == NULL) {

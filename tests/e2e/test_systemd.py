@@ -174,6 +174,19 @@ def test_a_start_that_may_take_long_is_given_the_time(manager):
         assert int(manager.all("EXTEND_TIMEOUT_USEC")[0]) >= 600_000_000
 
 
+def test_a_reload_is_told_with_its_end_whatever_comes_of_it(manager):
+    with Service(conf(), manager) as b:
+        manager.wait("READY")
+        for round, text in enumerate((None, "no conf"), 1):
+            if text:
+                with open(b.conf_path, "w") as f:
+                    f.write(text)
+            b.process.send_signal(signal.SIGHUP)
+            eventually(lambda: len(manager.all("READY")) == 1 + round, f"the end of a reload in {manager.messages}")
+            assert len(manager.all("RELOADING")) == round
+            assert manager.times("RELOADING")[-1] <= manager.times("READY")[-1]
+
+
 def test_a_stop_is_told_with_the_time_that_it_may_take(manager):
     with Service(conf({"w": worker(stop_timeout="3m")}, drain_timeout="7m"), manager) as b:
         manager.wait("READY")
@@ -442,7 +455,7 @@ def units(tmp_path):
     made = os.path.join(BUILD, "contrib", "systemd")
     for unit in ("bulkhead.service", "bulkhead@.service"):
         with open(os.path.join(made, unit)) as f:
-            text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={BULKHEAD}", f.read())
+            text = re.sub(r"(?m)^Exec(Start|Reload)=\S+", rf"Exec\1={BULKHEAD}", f.read())
         assert not re.search(r"@[A-Z_a-z]+@", text)
         (tmp_path / unit).write_text(text)
     shutil.copy(os.path.join(TOP, "contrib", "systemd", "bulkhead.socket"), tmp_path)
