@@ -202,8 +202,7 @@ def test_what_becomes_of_abandoned_work_is_the_confs_choice(on_abandon, killed):
         client.close()
         assert b.access_of("/")[0]["outcome"] == "abandoned"
         assert b.get("/?ms=1", timeout=30).status == 200
-        worker = b.backend("w")["workers"][0]
-        assert (worker["pid"] != pid) == killed
+        assert (b.access_of("/", 2)[1]["worker"] != pid) == killed
 
 
 def test_a_client_that_leaves_a_stream_ends_it():
