@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "cli/control_client.h"
 #include "cli/order_command.h"
+#include "config/units.h"
 #include "wire/command.h"
 
 #define EXIT_BAD   2
@@ -26,8 +27,8 @@
 
 struct order {
     enum wire_command command;
-    const char *argument; /* as the usage names it; NULL: none */
-    unsigned patience_s;  /* 0: it takes as long as it takes */
+    const char *arguments; /* as the usage names them */
+    unsigned patience_s;   /* 0: it takes as long as it takes */
     const char *help;
     void (*tell)(const json_t *answer, struct buf *out);
 };
@@ -63,6 +64,30 @@ static void tell_recycle(const json_t *answer, struct buf *out)
                number(answer, "workers") == 1 ? "worker" : "workers", real(answer, "seconds"));
 }
 
+static void tell_pause(const json_t *answer, struct buf *out)
+{
+    append_text(out, answer, "backend");
+    buf_append_z(out, " is paused, and no call runs on it; new ones are held until \"bulkhead resume\"\n");
+}
+
+static void tell_resume(const json_t *answer, struct buf *out)
+{
+    append_text(out, answer, "backend");
+    buf_append_z(out, json_is_true(json_object_get(answer, "was_paused")) ? " is resumed\n" : " was not paused\n");
+}
+
+static void tell_resize(const json_t *answer, struct buf *out)
+{
+    bool has_workers = json_object_get(answer, "workers") != NULL;
+    append_text(out, answer, "backend");
+    if (has_workers)
+        buf_printf(out, " has %lld %s\n", number(answer, "workers"),
+                   number(answer, "workers") == 1 ? "worker" : "workers");
+    else
+        buf_printf(out, " runs at most %lld %s at a time\n", number(answer, "limit"),
+                   number(answer, "limit") == 1 ? "call" : "calls");
+}
+
 static void tell_log_level(const json_t *answer, struct buf *out)
 {
     buf_append_z(out, "the log level is ");
@@ -83,24 +108,37 @@ static void tell_reload(const json_t *answer, struct buf *out)
 }
 
 static const struct order orders[] = {
-    {WIRE_COMMAND_KILL, "PID", PATIENCE_S,
+    {WIRE_COMMAND_KILL, " PID", PATIENCE_S,
      "Ends the worker with this process id (SIGTERM, and SIGKILL after stop_timeout), and has it replaced. The call "
      "that\n"
      "runs on it is answered with 502. \"bulkhead workers\" shows the process ids.\n",
      tell_kill},
-    {WIRE_COMMAND_RECYCLE, "BACKEND", 0,
+    {WIRE_COMMAND_RECYCLE, " BACKEND", 0,
      "Replaces every worker of a backend, one after the other (max_surge at a time): each serves on until another is\n"
      "ready in its place, and until its calls have ended. Waits, and says whether it was done.\n",
      tell_recycle},
-    {WIRE_COMMAND_LOG_LEVEL, "LEVEL", PATIENCE_S,
+    {WIRE_COMMAND_PAUSE, " [--hold TIME] BACKEND", 0,
+     "Holds new calls of a backend in its queue, each as long as it may wait there (queue_timeout), or for TIME "
+     "(\"30s\",\n"
+     "\"2m\"). Waits until the calls that run have ended: then the backend can be restarted by hand.\n",
+     tell_pause},
+    {WIRE_COMMAND_RESUME, " BACKEND", PATIENCE_S, "Lets the calls of a paused backend go.\n", tell_resume},
+    {WIRE_COMMAND_RESIZE, " BACKEND N", 0,
+     "Changes the number of workers of a backend, or how many calls it runs at a time if it has none, until bulkhead "
+     "is\n"
+     "started again. Calls that run are not disturbed. Waits until there are so many workers.\n",
+     tell_resize},
+    {WIRE_COMMAND_LOG_LEVEL, " LEVEL", PATIENCE_S,
      "Sets the least important level that is written to the log: error, warning, info or debug.\n", tell_log_level},
-    {WIRE_COMMAND_RELOAD, NULL, 0,
-     "Reads the conf file again, and puts it in force without an interruption: connections stay, and backends that have\n"
+    {WIRE_COMMAND_RELOAD, "", 0,
+     "Reads the conf file again, and puts it in force without an interruption: connections stay, and backends that "
+     "have\n"
      "not changed keep their workers. Waits for the verdict. A conf that is bad, or cannot come into force, changes\n"
      "nothing.\n",
      tell_reload},
-    {WIRE_COMMAND_DRAIN, NULL, 0,
-     "Ends bulkhead as SIGTERM does: no new connections, running requests have drain_timeout. Waits for the end.\n",
+    {WIRE_COMMAND_DRAIN, "", 0,
+     "Ends bulkhead as SIGTERM does: drain_delay passes, there are no new connections, running requests have\n"
+     "drain_timeout. Waits for the end.\n",
      tell_drain},
 };
 
@@ -127,13 +165,14 @@ static const struct order *find_order(const char *name)
 /* ---- the command line ------------------------------------------------------------------------------------------- */
 
 struct options {
-    const char *file, *control, *argument;
+    const char *file, *control, *hold;
+    char **arguments; /* behind the options */
     bool json, help, wrong;
 };
 
 static int print_usage(const struct order *order)
 {
-    printf("Usage: bulkhead %s [-c FILE | --control PATH] [--json]%s%s\n"
+    printf("Usage: bulkhead %s [-c FILE | --control PATH] [--json]%s\n"
            "\n"
            "%s"
            "\n"
@@ -143,37 +182,51 @@ static int print_usage(const struct order *order)
            "  -h, --help           print this\n"
            "\n"
            "Exit status: 0 done, 1 not done, 2 the usage or the conf is bad.\n",
-           wire_command_name(order->command), order->argument == NULL ? "" : " ",
-           order->argument == NULL ? "" : order->argument, order->help);
+           wire_command_name(order->command), order->arguments, order->help);
     return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static bool takes_hold(const struct order *order)
+{
+    return order->command == WIRE_COMMAND_PAUSE;
+}
+
+/* A text, then a number; but one that may be left out is an option. */
+static int count_wanted(const struct order *order)
+{
+    bool is_optional;
+    bool has_number = wire_command_number(order->command, &is_optional) != NULL && !is_optional;
+    return (wire_command_text(order->command) != NULL) + has_number;
 }
 
 /* What is wrong with the arguments; NULL when all is well. */
 static const char *take_arguments(struct options *o, const struct order *order, int argc, char **argv)
 {
-    int wanted = order->argument == NULL ? 0 : 1;
+    int wanted = count_wanted(order);
     if (o->file != NULL && o->control != NULL)
         return "-c and --control both name the control socket; give one of them";
+    if (o->hold != NULL && !takes_hold(order))
+        return "--hold is for \"bulkhead pause\"";
     if (argc - optind < wanted)
         return "an argument is missing";
     if (argc - optind > wanted)
         return "there are too many arguments";
-    o->argument = wanted == 0 ? NULL : argv[optind];
+    o->arguments = argv + optind;
     return NULL;
 }
 
 static bool parse_options(struct options *o, const struct order *order, int argc, char **argv)
 {
-    static const struct option names[] = {{"conf", required_argument, NULL, 'c'},
-                                          {"control", required_argument, NULL, 's'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"conf", required_argument, NULL, 'c'}, {"control", required_argument, NULL, 's'},
+        {"hold", required_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     int letter;
     optind = 0; /* begins anew: the caller may have used getopt for its own options */
     while ((letter = getopt_long(argc, argv, "c:h", names, NULL)) != -1) {
         o->file = letter == 'c' ? optarg : o->file;
         o->control = letter == 's' ? optarg : o->control;
+        o->hold = letter == 'w' ? optarg : o->hold;
         o->json = o->json || letter == 'j';
         o->help = o->help || letter == 'h';
         o->wrong = o->wrong || letter == '?';
@@ -188,24 +241,49 @@ static bool parse_options(struct options *o, const struct order *order, int argc
 
 /* ---- the request ------------------------------------------------------------------------------------------------ */
 
-static bool make_request(struct wire_request *request, const struct order *order, const char *argument)
+static bool complain(const struct order *order, const char *argument, const char *what)
 {
-    bool is_number;
-    *request = (struct wire_request){.command = order->command};
-    if (wire_command_argument(order->command, &is_number) == NULL)
-        return true;
-    if (!is_number && strlen(argument) < sizeof(request->text)) {
-        strcpy(request->text, argument);
-        return true;
-    }
+    fprintf(stderr, "bulkhead %s: \"%.64s\" %s\n", wire_command_name(order->command), argument, what);
+    return false;
+}
+
+static bool put_text(struct wire_request *request, const struct order *order, const char *text)
+{
+    if (strlen(text) >= sizeof(request->text))
+        return complain(order, text, "is too long");
+    strcpy(request->text, text);
+    return true;
+}
+
+static bool put_number(struct wire_request *request, const struct order *order, const char *text)
+{
     char *end = NULL;
     errno = 0;
-    request->number = is_number ? strtoll(argument, &end, 10) : 0;
-    if (is_number && errno == 0 && end != argument && *end == '\0')
+    request->number = strtoll(text, &end, 10);
+    if (errno == 0 && end != text && *end == '\0' && request->number >= 0)
         return true;
-    fprintf(stderr, "bulkhead %s: \"%.64s\" is %s\n", wire_command_name(order->command), argument,
-            is_number ? "no process id: a whole number" : "too long");
-    return false;
+    return complain(order, text,
+                    order->command == WIRE_COMMAND_KILL ? "is no process id: a whole number" : "is no whole number");
+}
+
+static bool put_hold(struct wire_request *request, const struct order *order, const char *text)
+{
+    int64_t us = -1000;
+    const char *wrong = text == NULL ? NULL : units_parse_duration(text, &us);
+    request->number = us / 1000;
+    return wrong == NULL || complain(order, text, "is no time: it must be a whole number with a unit, as in \"30s\"");
+}
+
+static bool make_request(struct wire_request *request, const struct order *order, const struct options *o)
+{
+    char **next = o->arguments;
+    bool is_optional;
+    *request = (struct wire_request){.command = order->command};
+    if (wire_command_text(order->command) != NULL && !put_text(request, order, *next++))
+        return false;
+    if (wire_command_number(order->command, &is_optional) == NULL)
+        return true;
+    return is_optional ? put_hold(request, order, o->hold) : put_number(request, order, *next);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------- */
@@ -239,8 +317,7 @@ int order_command(int argc, char **argv)
     struct options options = {0};
     struct wire_request request;
     struct buf answer = {0};
-    if (!parse_options(&options, order, argc, argv) ||
-        (!options.help && !make_request(&request, order, options.argument))) {
+    if (!parse_options(&options, order, argc, argv) || (!options.help && !make_request(&request, order, &options))) {
         fprintf(stderr, "Try \"bulkhead %s --help\".\n", argv[0]);
         return EXIT_BAD;
     }

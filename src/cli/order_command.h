@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * order_command: the commands that have a running bulkhead do something, over its control socket: kill, recycle,
- * log-level, drain. One thread, which waits.
+ * pause, resume, resize, log-level, drain. One thread, which waits.
  */
 #ifndef BULKHEAD_CLI_ORDER_COMMAND_H
 #define BULKHEAD_CLI_ORDER_COMMAND_H

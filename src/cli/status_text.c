@@ -81,6 +81,13 @@ static void collect_refusals(const json_t *outcomes, char *out, size_t size)
     }
 }
 
+static const char *backend_state(const json_t *b)
+{
+    if (json_is_true(json_object_get(b, "paused")))
+        return "paused";
+    return json_is_true(json_object_get(b, "down")) ? "down" : "up";
+}
+
 static void add_backend(struct table *t, const json_t *b)
 {
     const json_t *outcomes = json_object_get(b, "outcomes");
@@ -88,7 +95,7 @@ static void add_backend(struct table *t, const json_t *b)
     collect_refusals(outcomes, refusals, sizeof(refusals));
     table_add(t, "%s", text(b, "name"));
     table_add(t, "%s", text(b, "run"));
-    table_add(t, "%s", json_is_true(json_object_get(b, "down")) ? "down" : "up");
+    table_add(t, "%s", backend_state(b));
     table_add(t, "%lld", number(b, "limit"));
     table_add(t, "%lld", number(b, "busy"));
     table_add(t, "%lld/%lld", number(b, "queued"), number(b, "queue"));

@@ -224,9 +224,9 @@ struct conf {
     const char *runtime_directory; /* workers' sockets */
     const char *spool_directory;   /* unlinked temporary files */
     unsigned threads;
-    const char *user, *group;                 /* of the front */
-    int64_t drain_timeout, heartbeat_timeout; /* 30 s, 5 s */
-    const char **trusted_proxies;             /* addresses or CIDR */
+    const char *user, *group;                              /* of the front */
+    int64_t drain_delay, drain_timeout, heartbeat_timeout; /* 0, 30 s, 5 s */
+    const char **trusted_proxies;                          /* addresses or CIDR */
     size_t ntrusted_proxies;
     struct {
         int level;          /* enum log_level */

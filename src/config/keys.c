@@ -673,6 +673,10 @@ static const struct key root_keys[] = {
      .help = "User that the front runs as when bulkhead is started by root: a name or a number."},
     {"group", KEY_STRING, AT(conf, group), .example = "\"bulkhead\"", .reload = KEY_RESTART,
      .help = "Group that the front runs as: a name or a number."},
+    {"drain_delay", KEY_DURATION, AT(conf, drain_delay), BETWEEN(0, UNITS_H), .fallback = "\"0s\"", .reload = KEY_LIVE,
+     .help = "Before it stops, bulkhead serves on for this long while /readyz of the admin listener says no (503), so "
+             "that load "
+             "balancers turn elsewhere first."},
     {"drain_timeout", KEY_DURATION, AT(conf, drain_timeout), BETWEEN(UNITS_MS, UNITS_D), .fallback = "\"30s\"",
      .reload = KEY_LIVE, .help = "Time for running calls when bulkhead stops."},
     {"heartbeat_timeout", KEY_DURATION, AT(conf, heartbeat_timeout), BETWEEN(UNITS_S, UNITS_H), .fallback = "\"5s\"",

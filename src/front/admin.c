@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * admin: what the admin listener answers: /healthz (this loop turns), /readyz (every backend has a slot to run a call
- * in), /status (status.c), /ws (ws_push.c). In the loop, never through a gate, never in the access log: whoever asks
- * every second must neither wait nor fill a disk. Loop thread.
+ * in, and no drain is to come), /status (status.c), /ws (ws_push.c). In the loop, never through a gate, never in the
+ * access log: whoever asks every second must neither wait nor fill a disk. Loop thread.
  */
 #include "config.h"
 
@@ -63,6 +63,19 @@ static bool put_unready(struct generation *g, struct buf *out)
     return all_ready;
 }
 
+/* what /readyz says */
+static bool put_readiness(struct generation *g, struct buf *out)
+{
+    if (thread_is_leaving()) {
+        buf_append_z(out, "draining\n");
+        return false;
+    }
+    bool is_ready = put_unready(g, out);
+    if (is_ready)
+        buf_append_z(out, "ready\n");
+    return is_ready;
+}
+
 static void answer_path(h2o_req_t *req, struct conn *conn, struct str path)
 {
     struct buf body = {0};
@@ -71,9 +84,7 @@ static void answer_path(h2o_req_t *req, struct conn *conn, struct str path)
         buf_append_z(&body, "ok\n");
         admin_answer(req, conn, 200, STR("text/plain; charset=utf-8"), &body);
     } else if (str_eq(path, STR("/readyz"))) {
-        bool ready = put_unready(g, &body);
-        if (ready)
-            buf_append_z(&body, "ready\n");
+        bool ready = put_readiness(g, &body);
         admin_answer(req, conn, ready ? 200 : 503, STR("text/plain; charset=utf-8"), &body);
     } else if (str_eq(path, STR("/status"))) {
         status_json(g, &body);

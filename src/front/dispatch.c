@@ -70,11 +70,23 @@ static void press(const struct dispatch *d)
         executor->ops->press(executor);
 }
 
+int64_t dispatch_patience(const struct dispatch *d, int64_t queue_until_us)
+{
+    int64_t hold_us = gate_hold_us(d->backend->gate);
+    return hold_us < 0 ? queue_until_us : d->call.received_us + hold_us;
+}
+
+/* One that is paused may be under repair: its calls wait for what comes of it. */
+static bool is_hopeless(struct backend *b, int64_t now_us)
+{
+    return atomic_load_explicit(&b->is_down, memory_order_relaxed) && !gate_stats(b->gate, now_us).is_paused;
+}
+
 enum dispatch_verdict dispatch_enter(struct dispatch *d, int64_t queue_until_us)
 {
     assert(d->state == DISPATCH_OUT);
     struct call *call = &d->call;
-    if (atomic_load_explicit(&d->backend->is_down, memory_order_relaxed))
+    if (is_hopeless(d->backend, call->received_us))
         return DISPATCH_DOWN;
     call->queued_us = call->received_us;
     switch (gate_enter(d->backend->gate, &d->ticket, call->loop, on_granted, call->received_us)) {
@@ -84,7 +96,7 @@ enum dispatch_verdict dispatch_enter(struct dispatch *d, int64_t queue_until_us)
         return DISPATCH_ENTERS;
     case GATE_WAIT:
         d->state = DISPATCH_QUEUED;
-        arm(d, queue_until_us);
+        arm(d, dispatch_patience(d, queue_until_us));
         press(d);
         return DISPATCH_WAITS;
     case GATE_FULL:
@@ -217,6 +229,11 @@ void dispatch_leave(struct dispatch *d)
 
 static void on_queue_timeout(struct dispatch *d)
 {
+    int64_t now_us = d->call.loop->now_us, until_us = dispatch_patience(d, now_us);
+    if (until_us > now_us) {
+        arm(d, until_us); /* paused since it came */
+        return;
+    }
     bool is_down = atomic_load_explicit(&d->backend->is_down, memory_order_relaxed);
     leave_queue(d);
     d->events->on_timeout(d, is_down ? REASON_BACKEND_DOWN : REASON_QUEUE_TIMEOUT);

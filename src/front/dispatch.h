@@ -69,6 +69,8 @@ enum dispatch_verdict {
     DISPATCH_FULL,   /* REASON_QUEUE_FULL: OUT */
     DISPATCH_DOWN    /* REASON_BACKEND_DOWN: OUT */
 };
+/* When a wait for this call is over that would be at queue_until_us: a pause of the backend may say otherwise. */
+int64_t dispatch_patience(const struct dispatch *d, int64_t queue_until_us);
 /* queue_until_us: when the wait is over; CLOCK_NEVER: never. received_us is the call's, for the gate's clock. */
 enum dispatch_verdict dispatch_enter(struct dispatch *d, int64_t queue_until_us);
 /* GRANTED: call.request is filled in; the executor takes it. timeout_us: CLOCK_NEVER: none. */

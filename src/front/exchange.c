@@ -173,7 +173,8 @@ static void turn_away(struct exchange *ex, enum reason reason)
 
 static unsigned share_of_connection(const struct backend *b)
 {
-    return b->conf->limit < 2 ? 1 : (b->conf->limit + 1) / 2;
+    unsigned limit = atomic_load_explicit(&b->limit, memory_order_relaxed);
+    return limit < 2 ? 1 : (limit + 1) / 2;
 }
 
 static int64_t later(int64_t from_us, int64_t by_us)
@@ -205,6 +206,7 @@ void exchange_call(struct arrival *a)
         return;
     }
     settle_in(ex);
+    ex->queue_until_us = dispatch_patience(&ex->d, ex->queue_until_us);
     heap_arm(&ex->d.call.loop->deadlines, &ex->line, ex->queue_until_us);
 }
 
@@ -226,6 +228,13 @@ static void on_line_due(struct deadline *d)
     struct exchange *ex = LIST_ENTRY(d, struct exchange, line);
     if (!is_in_line(ex)) {
         enter(ex);
+        return;
+    }
+    struct loop *loop = ex->d.call.loop;
+    int64_t until_us = dispatch_patience(&ex->d, loop->now_us);
+    if (until_us > loop->now_us) {
+        ex->queue_until_us = until_us;
+        heap_arm(&loop->deadlines, &ex->line, until_us);
         return;
     }
     bool is_down = atomic_load_explicit(&ex->a.route->backend->is_down, memory_order_relaxed);

@@ -54,11 +54,21 @@ struct builder {
 
 /* ---- backends --------------------------------------------------------------------------------------------------- */
 
-/* While a worker is being replaced there may be one more than the conf says; the limit is the conf's all the same. */
+/* While a worker is being replaced there may be one more than there are to be; the limit stays all the same. */
+static void fit_gate_locked(struct backend *b)
+{
+    unsigned limit = atomic_load(&b->limit);
+    bool is_short = b->conf->run != CONF_RUN_LOOP && b->slots < limit;
+    gate_resize(b->gate, is_short ? b->slots : limit, clock_us());
+}
+
 static void on_slots(struct executor *ex, unsigned slots, void *arg)
 {
     struct backend *b = arg;
-    gate_resize(b->gate, slots < b->conf->limit ? slots : b->conf->limit, clock_us());
+    pthread_mutex_lock(&b->lock);
+    b->slots = slots;
+    fit_gate_locked(b);
+    pthread_mutex_unlock(&b->lock);
 }
 
 static void tell(const struct backend *b, struct wire_control m)
@@ -282,6 +292,7 @@ static struct backend *backend_create(struct builder *builder, size_t index, uin
     b->conf = &b->part->backends[0];
     atomic_init(&b->warn_after_us, b->conf->warn_after);
     list_init(&b->link);
+    atomic_init(&b->limit, b->conf->limit);
     pthread_mutex_init(&b->lock, NULL);
     if (!create_executor(builder, b)) {
         backend_unref(b);
@@ -419,18 +430,25 @@ void generation_unref(struct generation *g)
 
 /* ---- the supervisor's words ------------------------------------------------------------------------------------- */
 
-/* Of a leased class; NULL: it is not there, because it has ended while the message was on its way. It stays, since only
- * the main thread ends it. */
-static struct backend *find_leased(uint32_t id)
+/* NULL: it is not there, because it has ended while the message was on its way. It stays, since only the main thread ends
+ * it. */
+static struct backend *find_backend(uint32_t id)
 {
     struct backend *found = NULL;
     pthread_mutex_lock(&backends.lock);
     for (struct list *l = backends.list.next; l != &backends.list && found == NULL; l = l->next) {
         struct backend *b = LIST_ENTRY(l, struct backend, link);
-        found = b->id == id && is_leased(b) ? b : NULL;
+        found = b->id == id ? b : NULL;
     }
     pthread_mutex_unlock(&backends.lock);
     return found;
+}
+
+/* the same, if it is of a leased class */
+static struct backend *find_leased(uint32_t id)
+{
+    struct backend *b = find_backend(id);
+    return b != NULL && is_leased(b) ? b : NULL;
 }
 
 void generation_grant(uint32_t backend, unsigned slot, uint32_t worker_generation, pid_t pid, unsigned concurrency,
@@ -487,4 +505,49 @@ void generation_down(uint32_t backend, bool down, const char *why)
     snprintf(b->down_why, sizeof(b->down_why), "%s", down ? why : "");
     pthread_mutex_unlock(&b->lock);
     atomic_store(&b->is_down, down);
+}
+
+void generation_pause(uint32_t backend, int64_t hold_us)
+{
+    struct backend *b = find_backend(backend);
+    if (b == NULL)
+        return;
+    gate_pause(b->gate, hold_us);
+    b->awaits_quiet = true;
+}
+
+void generation_resume(uint32_t backend)
+{
+    struct backend *b = find_backend(backend);
+    if (b == NULL)
+        return;
+    b->awaits_quiet = false;
+    gate_resume(b->gate, clock_us());
+}
+
+bool generation_tell_quiet(struct generation *g)
+{
+    bool some_run = false;
+    int64_t now_us = clock_us();
+    for (size_t i = 0; i < g->conf->nbackends; i++) {
+        struct backend *b = g->backends[i];
+        if (!b->awaits_quiet)
+            continue;
+        b->awaits_quiet = gate_stats(b->gate, now_us).running_together != 0;
+        some_run = some_run || b->awaits_quiet;
+        if (!b->awaits_quiet)
+            tell(b, (struct wire_control){.type = WIRE_QUIET});
+    }
+    return some_run;
+}
+
+void generation_resize(uint32_t backend, unsigned limit)
+{
+    struct backend *b = find_backend(backend);
+    if (b == NULL)
+        return;
+    pthread_mutex_lock(&b->lock);
+    atomic_store(&b->limit, limit);
+    fit_gate_locked(b);
+    pthread_mutex_unlock(&b->lock);
 }

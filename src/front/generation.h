@@ -49,10 +49,13 @@ struct backend {
     struct module *module; /* in_front threads: what the host runs */
     struct host *host;
     _Atomic int64_t warn_after_us;           /* as the conf in force has it */
+    _Atomic unsigned limit;                  /* the most calls at a time: the conf's, until it is resized */
     _Atomic bool is_down;                    /* the supervisor says: no worker can be started */
     _Atomic uint64_t outcomes[REASON_COUNT]; /* calls by reason; REASON_NONE: answered */
     pthread_mutex_t lock;                    /* of what follows: written by the main thread, read by status */
     char down_why[128];
+    unsigned slots;    /* of a leased class: as the executor said last; written by any thread */
+    bool awaits_quiet; /* paused, and the supervisor is to hear when nothing runs any more; the main thread's own */
     struct backend_worker *workers;
     size_t nworkers;
 };
@@ -89,6 +92,13 @@ void generation_lost(uint32_t backend, unsigned slot, uint32_t worker_generation
 void generation_worker(uint32_t backend, unsigned slot, uint32_t worker_generation, pid_t pid, const char *state,
                        unsigned restarts);
 void generation_down(uint32_t backend, bool down, const char *why);
+/* Calls of the backend are held from now on, each for hold_us (-1: its queue_timeout); or let go. */
+void generation_pause(uint32_t backend, int64_t hold_us);
+void generation_resume(uint32_t backend);
+/* Tells the supervisor of those paused backends on which nothing runs any more. true: some are yet to be told of. */
+bool generation_tell_quiet(struct generation *g);
+/* The most calls at a time, from now on. */
+void generation_resize(uint32_t backend, unsigned limit);
 /* Set once at start by the supervisor link. How the supervisor is told (any thread): of its workers, and that a
  * backend of a leased class has ended. */
 extern void (*generation_tell)(const struct wire_control *m);

@@ -34,6 +34,7 @@
 
 #define HEARTBEAT_US  250000
 #define DRAIN_LOOK_US 20000
+#define QUIET_LOOK_US 20000
 /* messages that wait for a supervisor that does not read; it would have to be gone for this to fill */
 #define UNSENT_MAX 1024
 
@@ -54,7 +55,8 @@ static struct {
 static struct {
     int64_t heartbeat_at_us, drain_deadline_us;
     bool draining;
-    uint64_t *beats; /* of each loop thread, as of the last heartbeat */
+    bool awaits_quiet; /* the supervisor is to hear of a paused backend on which calls still run */
+    uint64_t *beats;   /* of each loop thread, as of the last heartbeat */
 } watch;
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
@@ -243,7 +245,7 @@ static void take_admin_client(struct link_message *m)
     m->fds[0] = -1;
 }
 
-static void obey_about_worker(const struct wire_control *c)
+static void obey_about_backend(const struct wire_control *c)
 {
     char text[WIRE_CONTROL_MAX];
     memcpy(text, c->text.base != NULL ? c->text.base : "", c->text.len);
@@ -261,6 +263,16 @@ static void obey_about_worker(const struct wire_control *c)
     case WIRE_WORKER:
         generation_worker(c->backend, c->slot, c->generation, c->pid, text, c->count);
         break;
+    case WIRE_PAUSE:
+        if (c->count != 0)
+            generation_pause(c->backend, c->at_us);
+        else
+            generation_resume(c->backend);
+        watch.awaits_quiet = true;
+        break;
+    case WIRE_RESIZE:
+        generation_resize(c->backend, c->count);
+        break;
     default:
         generation_down(c->backend, c->count != 0, text);
         break;
@@ -276,13 +288,18 @@ static void obey(struct link_message *m, const struct link_logs *logs)
     case WIRE_LOST:
     case WIRE_WORKER:
     case WIRE_DOWN:
-        obey_about_worker(c);
+    case WIRE_PAUSE:
+    case WIRE_RESIZE:
+        obey_about_backend(c);
         break;
     case WIRE_STATUS_ASK:
         answer_status(reload_current(), c->count);
         break;
     case WIRE_DRAIN:
         drain(c->at_us, c->count);
+        break;
+    case WIRE_LEAVE:
+        thread_leave_all();
         break;
     case WIRE_LOG_LEVEL:
         if (c->count < LOG_LEVEL_COUNT)
@@ -342,6 +359,8 @@ static void wait_for_news(int64_t now_us)
     int64_t until_us = watch.heartbeat_at_us;
     if (watch.draining && until_us > now_us + DRAIN_LOOK_US)
         until_us = now_us + DRAIN_LOOK_US;
+    if (watch.awaits_quiet && until_us > now_us + QUIET_LOOK_US)
+        until_us = now_us + QUIET_LOOK_US;
     pthread_mutex_lock(&wire.lock);
     if (!list_empty(&wire.unsent))
         p[0].events |= POLLOUT;
@@ -373,6 +392,8 @@ void link_run(struct setup *setup, struct generation *generation, const struct l
         while (receive(&message))
             obey(&message, logs);
         run_tasks();
+        if (watch.awaits_quiet)
+            watch.awaits_quiet = generation_tell_quiet(reload_current());
         flush_unsent();
         beat(clock_us());
         if (watch.draining)

@@ -162,6 +162,7 @@ static void put_down(struct buf *out, struct backend *b)
 static void put_backend(struct buf *out, struct backend *b, int64_t now_us)
 {
     struct gate_stats s = gate_stats(b->gate, now_us);
+    int64_t hold_us = gate_hold_us(b->gate);
     open_element(out);
     put_text(out, "name", b->conf->name);
     put_text(out, "run", call_class_name((enum call_class)b->conf->run));
@@ -170,6 +171,9 @@ static void put_backend(struct buf *out, struct backend *b, int64_t now_us)
     put_number(out, "queued", s.waiting);
     put_number(out, "queue", s.queue);
     put_number(out, "oldest_wait_us", s.oldest_waiting_us);
+    put_bool(out, "paused", s.is_paused);
+    if (s.is_paused && hold_us >= 0)
+        put_number(out, "hold_us", hold_us);
     put_number(out, "retry_after_s", gate_retry_after_s(b->gate, now_us));
     put_down(out, b);
     put_outcomes(out, b);

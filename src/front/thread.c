@@ -183,8 +183,21 @@ static void on_drain(struct loop_task *task)
     sweep_hurry(thread);
 }
 
+static _Atomic bool is_leaving;
+
+void thread_leave_all(void)
+{
+    atomic_store(&is_leaving, true);
+}
+
+bool thread_is_leaving(void)
+{
+    return atomic_load_explicit(&is_leaving, memory_order_relaxed);
+}
+
 void thread_drain_all(int64_t deadline_us, unsigned close_code)
 {
+    thread_leave_all();
     for (unsigned i = 0; i != front_nthreads; ++i) {
         struct front_private *p = front_threads[i].p;
         if (atomic_exchange(&p->drain_asked, true))

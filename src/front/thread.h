@@ -67,6 +67,9 @@ void thread_swap_all(struct generation *generation, struct sockets *sockets, str
 /* Any thread: accept no more, let what runs end, break what is left at deadline_us. WebSockets are closed with close_code
  * meanwhile. Idempotent. */
 void thread_drain_all(int64_t deadline_us, unsigned close_code);
+/* Any thread: a drain is to come. Everything is served as before; thread_is_leaving says so. */
+void thread_leave_all(void);
+bool thread_is_leaving(void);
 /* Any thread but a loop's: serves a client's connected socket as the admin listener would; takes fd. */
 void thread_serve_admin(int fd);
 /* Any thread: every loop has drained */

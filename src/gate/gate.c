@@ -35,6 +35,8 @@ struct gate_group {
     pthread_mutex_t lock; /* guards everything below, and all of each gate */
     struct list gates;    /* the oldest first */
     unsigned ngates, running /* sum of theirs */, most;
+    bool is_paused;
+    int64_t hold_us; /* while it is paused; -1: none */
 };
 
 /* The group's lock also guards the tickets' state, link and place in `waiting`. */
@@ -71,6 +73,7 @@ struct gate *gate_create(unsigned limit, unsigned queue)
     list_append(&group->gates, &gate->link);
     group->ngates = 1;
     group->most = UINT_MAX;
+    group->hold_us = -1;
     return gate;
 }
 
@@ -88,15 +91,16 @@ struct gate *gate_create_beside(struct gate *elder, unsigned limit, unsigned que
 
 static bool has_free_slot(const struct gate *gate)
 {
-    return gate->running < gate->limit && gate->group->running < gate->group->most;
+    const struct gate_group *group = gate->group;
+    return !group->is_paused && gate->running < gate->limit && group->running < group->most;
 }
 
 /* --- drain rate, all under the lock ------------------------------------------------------------------------------ */
 
-/* To be called after `running` or `limit` changed. */
+/* To be called after `running` or `limit` changed. What a paused gate releases tells nothing. */
 static void watch_drain_locked(struct gate *gate, int64_t now_us)
 {
-    if (has_free_slot(gate))
+    if (gate->group->is_paused || has_free_slot(gate))
         gate->measured_from_us = 0;
     else if (gate->measured_from_us == 0)
         gate->measured_from_us = now_us;
@@ -309,6 +313,38 @@ void gate_set_queue(struct gate *gate, unsigned queue)
     pthread_mutex_unlock(&gate->group->lock);
 }
 
+void gate_pause(struct gate *gate, int64_t hold_us)
+{
+    struct gate_group *group = gate->group;
+    pthread_mutex_lock(&group->lock);
+    group->is_paused = true;
+    group->hold_us = hold_us;
+    for (struct list *l = group->gates.next; l != &group->gates; l = l->next)
+        LIST_ENTRY(l, struct gate, link)->measured_from_us = 0;
+    pthread_mutex_unlock(&group->lock);
+}
+
+void gate_resume(struct gate *gate, int64_t now_us)
+{
+    struct gate_group *group = gate->group;
+    struct list granted;
+    list_init(&granted);
+    pthread_mutex_lock(&group->lock);
+    group->is_paused = false;
+    group->hold_us = -1;
+    grant_all_locked(group, &granted, now_us);
+    pthread_mutex_unlock(&group->lock);
+    deliver(&granted);
+}
+
+int64_t gate_hold_us(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->group->lock);
+    int64_t hold_us = gate->group->hold_us;
+    pthread_mutex_unlock(&gate->group->lock);
+    return hold_us;
+}
+
 /* The time since the last release is a lower bound of the interval, and all that is known of a backend that has
  * released nothing yet or hangs now. */
 unsigned gate_retry_after_s(struct gate *gate, int64_t now_us)
@@ -343,6 +379,8 @@ struct gate_stats gate_stats(struct gate *gate, int64_t now_us)
                                .running = gate->running,
                                .waiting = gate->nwaiting,
                                .queue = gate->queue,
+                               .running_together = gate->group->running,
+                               .is_paused = gate->group->is_paused,
                                .oldest_waiting_us = oldest_waiting_locked(gate, now_us),
                                .entered = gate->entered,
                                .queued = gate->queued,

@@ -5,9 +5,11 @@
  * executors: it counts tickets. Time limits are the caller's: arm a deadline on the ticket's loop and call gate_cancel
  * when it fires. Entering, leaving and cancelling are O(1).
  *
+ * A gate may be paused: what runs goes on, and whoever comes waits, until it is resumed.
+ *
  * Invariants: running <= limit unless the limit was lowered; a ticket waits only while running >= limit, of its gate or of
- * all that stand beside each other; waiting is the
- * length of the list; running is entered - released.
+ * all that stand beside each other, or while they are paused; waiting is the length of the list; running is entered -
+ * released.
  */
 #ifndef BULKHEAD_GATE_GATE_H
 #define BULKHEAD_GATE_GATE_H
@@ -47,6 +49,8 @@ enum gate_verdict { GATE_ENTERED, GATE_WAIT, GATE_FULL };
 
 struct gate_stats {
     unsigned limit, running, waiting, queue;
+    unsigned running_together; /* in this gate and those beside it */
+    bool is_paused;
     int64_t oldest_waiting_us; /* age; 0: nobody waits */
     /* totals: slots given; calls that had to wait; calls refused; waits that were cancelled; slots given back */
     uint64_t entered, queued, full, cancelled, released;
@@ -75,6 +79,14 @@ void gate_release(struct gate *gate, struct gate_ticket *ticket, int64_t now_us)
 /* Any thread: slots came or went (workers got ready or died; a conf changed). Raising it admits waiting tickets. */
 void gate_resize(struct gate *gate, unsigned limit, int64_t now_us);
 void gate_set_queue(struct gate *gate, unsigned queue);
+/* Any thread. Nobody enters this gate, or one beside it, be it there or still to come, until it is resumed. hold_us: how
+ * long those who come meanwhile are to wait, whatever their own limit; -1: as long as that says. It is kept for
+ * gate_hold_us: time limits are the caller's. Pausing again changes it. */
+void gate_pause(struct gate *gate, int64_t hold_us);
+/* Any thread. Those who wait are admitted as there are slots. Idempotent. */
+void gate_resume(struct gate *gate, int64_t now_us);
+/* Any thread. What gate_pause said; -1: nothing, or it is not paused */
+int64_t gate_hold_us(struct gate *gate);
 /* Any thread. Whole seconds until a place should be free, from the measured drain rate; 1..60 */
 unsigned gate_retry_after_s(struct gate *gate, int64_t now_us);
 struct gate_stats gate_stats(struct gate *gate, int64_t now_us);

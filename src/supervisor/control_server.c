@@ -261,6 +261,11 @@ void control_server_answer(struct control_server *server, uint32_t number, struc
         answer_status(c, front);
 }
 
+bool control_server_is_held(struct control_server *server, uint32_t number)
+{
+    return find_client(server, CLIENT_HELD, number) != NULL;
+}
+
 void control_server_conclude(struct control_server *server, uint32_t number, struct str answer)
 {
     struct control_client *c = find_client(server, CLIENT_HELD, number);

@@ -39,6 +39,8 @@ struct control_server *control_server_start(struct ev_loop *loop, int fd, const 
 void control_server_stop(struct control_server **server);
 /* The front's part for the question of that number; of a question that nobody waits for any more, it is dropped. */
 void control_server_answer(struct control_server *server, uint32_t number, struct str front);
+/* Does anybody wait for control_server_conclude of that number? */
+bool control_server_is_held(struct control_server *server, uint32_t number);
 /* The answer to the request of that number, an object in one line; dropped like the front's. */
 void control_server_conclude(struct control_server *server, uint32_t number, struct str answer);
 

@@ -207,6 +207,9 @@ static void on_message(struct channel *c, const struct wire_control *m, int *fds
     case WIRE_RETURN:
         fc->listener->on_returned(fc->arg, m->backend, m->slot, m->generation, m->count);
         break;
+    case WIRE_QUIET:
+        fc->listener->on_quiet(fc->arg, m->backend);
+        break;
     case WIRE_STUCK:
         fc->listener->on_stuck(fc->arg, m);
         break;

@@ -57,6 +57,7 @@ struct front_listener {
     void (*on_returned)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
     void (*on_spent)(void *arg, uint32_t backend, uint32_t slot, uint32_t generation, uint32_t calls);
     void (*on_stuck)(void *arg, const struct wire_control *m); /* m: borrowed */
+    void (*on_quiet)(void *arg, uint32_t backend);             /* no call runs on this paused pool any more */
     /* of what was offered, by its conf's generation */
     void (*on_prepared)(void *arg, uint32_t generation);
     void (*on_refused)(void *arg, uint32_t generation, struct str why);

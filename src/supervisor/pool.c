@@ -3,9 +3,10 @@
  * pool: a backend's slots taken together: see pool.h. A slot is granted exactly while it is SLOT_READY or SLOT_RECALLED,
  * so that grants and losses follow from the changes of state alone.
  *
- * Replacement follows from two rules, looked at in the loop's next turn after anything has changed (`tend`): when fewer
- * slots are staffed than wanted, a spare one is started; when more are ready than wanted, one that is due is recalled.
- * What never gets ready therefore keeps the old ones in place, and how many go at once is the number of spare slots.
+ * Replacement follows from three rules, looked at in the loop's next turn after anything has changed (`tend`): when fewer
+ * slots are staffed than wanted, a spare one is started; when more are staffed than wanted, one of them becomes due; when
+ * more are ready than wanted, one that is due is recalled. What never gets ready therefore keeps the old ones in place,
+ * and how many go at once is the number of spare slots.
  */
 #include "config.h"
 
@@ -21,12 +22,16 @@
 #include "config/conf.h"
 #include "config/conf_change.h"
 #include "diag/log.h"
+#include "supervisor/guardian.h"
 #include "supervisor/identity.h"
 #include "supervisor/nursery.h"
 #include "supervisor/pool.h"
 
 /* what a front with much to do may take beyond the time limits of its calls */
 #define PATIENCE_MORE_US 5000000
+/* how many workers there may come to be while it runs: so many times those of the conf, or at least so many */
+#define GROWTH_MOST  4
+#define GROWTH_LEAST 64
 
 unsigned pool_count(const struct pool *p, enum slot_state state)
 {
@@ -143,6 +148,22 @@ static void fill_up(struct pool *p)
         slot_handle(spare, SLOT_START);
 }
 
+/* The highest first, so that numbers stay low. One that is being ended comes to its turn when it is back. */
+static void thin_out(struct pool *p)
+{
+    unsigned staffed = count_staffed(p);
+    for (unsigned i = p->nopen; i > 0 && staffed > p->wanted; i--) {
+        struct slot *s = &p->slots[i - 1];
+        if (!slot_is_staffed(s))
+            continue;
+        if (s->state == SLOT_BACKOFF)
+            slot_handle(s, SLOT_RECALL);
+        else
+            slot_retire(s, "fewer workers are wanted");
+        staffed -= !slot_is_staffed(s);
+    }
+}
+
 static struct slot *find_oldest_due(struct pool *p)
 {
     struct slot *oldest = NULL;
@@ -166,6 +187,7 @@ static void on_tend(struct ev_loop *loop, ev_timer *w, int events)
 {
     struct pool *p = w->data;
     fill_up(p);
+    thin_out(p);
     let_go(p);
 }
 
@@ -208,6 +230,24 @@ static int64_t longest_call(const struct conf *conf, size_t backend)
     return longest + PATIENCE_MORE_US;
 }
 
+/* Memory that is not used yet costs nothing; slots must not move. */
+static unsigned most_workers(unsigned wanted)
+{
+    return wanted * GROWTH_MOST > GROWTH_LEAST ? wanted * GROWTH_MOST : GROWTH_LEAST;
+}
+
+static bool open_slots(struct pool *p, unsigned count, char *error_r, size_t error_size)
+{
+    assert(count <= p->nslots);
+    while (p->nopen < count) {
+        struct slot *s = &p->slots[p->nopen++];
+        if (!slot_open(s, p, p->nopen - 1, p->part, p->directory, error_r, error_size) ||
+            !give_to_front(s, p->front, error_r, error_size))
+            return false;
+    }
+    return true;
+}
+
 bool pool_open(struct pool *p, const struct pool_options *options, char *error_r, size_t error_size)
 {
     struct conf *part = conf_change_part(options->conf, options->backend);
@@ -218,20 +258,16 @@ bool pool_open(struct pool *p, const struct pool_options *options, char *error_r
                        .nursery = options->nursery,
                        .listener = options->listener,
                        .arg = options->arg,
+                       .directory = options->directory,
+                       .front = options->front,
                        .wanted = worker_plan_processes(conf),
                        .patience_us = longest_call(options->conf, options->backend)};
-    p->nslots = p->wanted == 0 ? 0 : p->wanted + conf->max_surge;
+    p->nslots = p->wanted == 0 ? 0 : most_workers(p->wanted) + conf->max_surge;
     p->tried = p->nslots == 0;
     ev_timer_init(&p->tend, on_tend, 0., 0.);
     p->tend.data = p;
     p->slots = mem_zalloc((p->nslots + 1) * sizeof(p->slots[0]));
-    while (p->nopen < p->nslots) {
-        struct slot *s = &p->slots[p->nopen++];
-        if (!slot_open(s, p, p->nopen - 1, part, options->directory, error_r, error_size) ||
-            !give_to_front(s, options->front, error_r, error_size))
-            return false;
-    }
-    return true;
+    return p->wanted == 0 || open_slots(p, p->wanted + conf->max_surge, error_r, error_size);
 }
 
 void pool_close(struct pool *p)
@@ -257,6 +293,47 @@ void pool_start(struct pool *p)
 {
     for (unsigned i = 0; i < p->wanted; i++)
         slot_handle(&p->slots[i], SLOT_START);
+}
+
+bool pool_resize(struct pool *p, unsigned wanted, char *error_r, size_t error_size)
+{
+    unsigned before = p->nopen, most = p->nslots - p->conf->max_surge;
+    if (p->stopping) {
+        snprintf(error_r, error_size, "bulkhead is being stopped");
+        return false;
+    }
+    if (wanted == 0 || wanted > most) {
+        snprintf(error_r, error_size,
+                 "%s can have 1 to %u workers while bulkhead runs; for others, set workers in the conf", p->conf->name,
+                 most);
+        return false;
+    }
+    if (wanted > p->wanted && 2 * (size_t)(wanted - p->wanted) > guardian_room(p->nursery->guardian)) {
+        snprintf(error_r, error_size, "%u more processes are too many beside those that run", wanted - p->wanted);
+        return false;
+    }
+    if (!open_slots(p, wanted + p->conf->max_surge, error_r, error_size)) {
+        while (p->nopen > before)
+            slot_close(&p->slots[--p->nopen]);
+        return false;
+    }
+    log_write(LOG_LEVEL_INFO, "supervisor", "backend %s: %u workers are wanted instead of %u", p->conf->name, wanted,
+              p->wanted);
+    p->wanted = wanted;
+    tend_soon(p);
+    return true;
+}
+
+bool pool_is_settled(const struct pool *p)
+{
+    unsigned ready = 0;
+    for (unsigned i = 0; i < p->nopen; i++) {
+        const struct slot *s = &p->slots[i];
+        if (s->state != SLOT_IDLE && (s->state != SLOT_READY || s->due))
+            return false;
+        ready += s->state == SLOT_READY;
+    }
+    return ready == p->wanted;
 }
 
 void pool_handle(struct pool *p, enum slot_event event)

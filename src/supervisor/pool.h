@@ -48,9 +48,13 @@ struct pool {
     const struct nursery *nursery;
     const struct pool_listener *listener;
     void *arg;
-    struct slot *slots; /* owned */
-    unsigned nslots, nopen;
+    struct slot *slots; /* owned; never moves */
+    unsigned nslots, nopen /* the rest is room to grow */;
     unsigned wanted; /* how many of them are to serve */
+    unsigned limit;  /* the most calls at a time, when that was ordered; 0: what the conf says. The owner's */
+    /* for slots that are opened later; borrowed */
+    const char *directory;
+    const struct identity *front;
     bool down;
     bool settled;        /* every slot has once been ready, or failed to be */
     bool tried;          /* a worker has once been ready, or all have failed to be; or none is needed */
@@ -84,6 +88,11 @@ void pool_close(struct pool *p);
 void pool_adapt(struct pool *p, const struct conf *conf, size_t backend);
 /* the workers that are wanted */
 void pool_start(struct pool *p);
+/* From now on so many are wanted: more are started, or those too many go when their calls have ended. false with words:
+ * nothing has changed. */
+bool pool_resize(struct pool *p, unsigned wanted, char *error_r, size_t error_size);
+/* As many as are wanted are ready, and no other is there. */
+bool pool_is_settled(const struct pool *p);
 /* one event for every slot */
 void pool_handle(struct pool *p, enum slot_event event);
 /* Says again what the pool's listener would know if it had listened from the start: for a new front. */

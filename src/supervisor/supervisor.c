@@ -16,7 +16,8 @@
  *   logsink       the log's way out
  *
  * Pools and front do not know each other: this file carries what one says to the other. The end goes in steps: the
- * front drains, then the workers are stopped, then the loop ends; a second signal makes each step an immediate one.
+ * front tells that it is about to (drain_delay), it drains, then the workers are stopped, then the loop ends. A second
+ * signal ends the first step at once, or makes each of the others an immediate one.
  */
 #include "config.h"
 
@@ -82,11 +83,16 @@ static void put_status_line(void *arg, struct buf *out)
     status_line_put(&line, out);
 }
 
+static bool is_serving(const struct supervisor *sv)
+{
+    return sv->phase == PHASE_RUNNING || sv->phase == PHASE_LEAVING;
+}
+
 /* A stop has deadlines of its own, which this loop enforces. */
 static bool is_alive(void *arg)
 {
     const struct supervisor *sv = arg;
-    return sv->phase != PHASE_RUNNING || front_child_is_alive(&sv->front);
+    return !is_serving(sv) || front_child_is_alive(&sv->front);
 }
 
 static const struct notify_source notify_source = {.put_status = put_status_line, .is_alive = is_alive};
@@ -255,6 +261,12 @@ static void announce(struct supervisor *sv)
               sv->conf->control);
 }
 
+static void tell_of_leave(struct supervisor *sv)
+{
+    const struct wire_control m = {.type = WIRE_LEAVE};
+    front_child_send(&sv->front, &m);
+}
+
 static void on_serving(void *arg)
 {
     struct supervisor *sv = arg;
@@ -266,6 +278,8 @@ static void on_serving(void *arg)
     }
     reload_on_front_serving(sv);
     orders_retell(&sv->orders);
+    if (sv->phase == PHASE_LEAVING)
+        tell_of_leave(sv);
     announce(sv);
     supervisor_tell_manager(sv);
 }
@@ -273,7 +287,7 @@ static void on_serving(void *arg)
 static void on_gone(void *arg)
 {
     struct supervisor *sv = arg;
-    if (sv->phase != PHASE_RUNNING)
+    if (!is_serving(sv))
         return;
     for (size_t i = 0; i < sv->pools.count; i++)
         pool_handle(sv->pools.all[i], SLOT_FRONT_LOST);
@@ -284,6 +298,7 @@ static void on_gone(void *arg)
 static void on_off(void *arg)
 {
     struct supervisor *sv = arg;
+    ev_timer_stop(sv->nursery.loop, &sv->leave);
     sv->phase = PHASE_STOPPING;
     notify_extend(sv->notify, longest(sv, offsetof(struct conf_backend, stop_timeout)) + MANAGER_MARGIN_US);
     notify_changed(sv->notify);
@@ -348,6 +363,14 @@ static void on_swapped(void *arg, uint32_t generation)
 static void on_retired(void *arg, uint32_t backend)
 {
     reload_on_retired(arg, backend);
+}
+
+static void on_quiet(void *arg, uint32_t backend)
+{
+    struct supervisor *sv = arg;
+    const struct pool *p = find_pool(sv, backend);
+    if (p != NULL)
+        orders_on_quiet(&sv->orders, p);
 }
 
 static void on_stuck(void *arg, const struct wire_control *m)
@@ -436,6 +459,7 @@ static const struct front_listener front_listener = {.on_serving = on_serving,
                                                      .on_refused = on_refused,
                                                      .on_swapped = on_swapped,
                                                      .on_retired = on_retired,
+                                                     .on_quiet = on_quiet,
                                                      .on_status = on_status};
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
@@ -451,27 +475,68 @@ static void stop_at_once(struct supervisor *sv)
         pool_handle(sv->pools.all[i], SLOT_STOP_NOW);
 }
 
-static void begin_stop(struct supervisor *sv, const char *what)
+static void drain(struct supervisor *sv)
 {
-    log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; requests in progress have %.3g s (drain_timeout)", what,
-              (double)sv->conf->drain_timeout / 1e6);
-    reload_end(sv);
     sv->phase = PHASE_DRAINING;
-    notify_stopping(sv->notify);
     notify_extend(sv->notify, sv->conf->drain_timeout + MANAGER_MARGIN_US);
     bindings_close(&sv->bindings); /* the front closes its copies: from then on connections are refused */
     front_child_drain(&sv->front);
 }
 
+static void on_leave_over(struct ev_loop *loop, ev_timer *w, int events)
+{
+    struct supervisor *sv = w->data;
+    log_write(LOG_LEVEL_INFO, "supervisor", "drain_delay is over: nothing new is accepted");
+    drain(sv);
+}
+
+static void skip_delay(struct supervisor *sv)
+{
+    ev_timer_stop(sv->nursery.loop, &sv->leave);
+    drain(sv);
+}
+
+static void leave(struct supervisor *sv)
+{
+    sv->phase = PHASE_LEAVING;
+    notify_extend(sv->notify, sv->conf->drain_delay + sv->conf->drain_timeout + MANAGER_MARGIN_US);
+    tell_of_leave(sv);
+    ev_now_update(sv->nursery.loop);
+    ev_timer_set(&sv->leave, (double)sv->conf->drain_delay / 1e6, 0.);
+    ev_timer_start(sv->nursery.loop, &sv->leave);
+}
+
+/* A front that does not serve has nobody to tell, and no client. */
+static void begin_stop(struct supervisor *sv, const char *what)
+{
+    bool with_delay = sv->conf->drain_delay > 0 && front_child_is_serving(&sv->front);
+    char delay[96] = "";
+    if (with_delay)
+        snprintf(delay, sizeof(delay), "it goes on for %.3g s (drain_delay), then ",
+                 (double)sv->conf->drain_delay / 1e6);
+    log_write(LOG_LEVEL_INFO, "supervisor", "%s: stopping; %srequests in progress have %.3g s (drain_timeout)", what,
+              delay, (double)sv->conf->drain_timeout / 1e6);
+    reload_end(sv);
+    notify_stopping(sv->notify);
+    if (with_delay)
+        leave(sv);
+    else
+        drain(sv);
+}
+
 static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int events)
 {
     struct supervisor *sv = w->data;
-    if (sv->phase != PHASE_RUNNING) {
-        log_write(LOG_LEVEL_INFO, "supervisor", "%s again: stopping at once", sigabbrev_np(w->signum));
+    const char *name = sigabbrev_np(w->signum);
+    if (sv->phase == PHASE_RUNNING) {
+        begin_stop(sv, name);
+    } else if (sv->phase == PHASE_LEAVING) {
+        log_write(LOG_LEVEL_INFO, "supervisor", "%s again: not waiting for the rest of drain_delay", name);
+        skip_delay(sv);
+    } else {
+        log_write(LOG_LEVEL_INFO, "supervisor", "%s again: stopping at once", name);
         stop_at_once(sv);
-        return;
     }
-    begin_stop(sv, sigabbrev_np(w->signum));
 }
 
 static void on_drain_order(void *arg)
@@ -623,6 +688,8 @@ static bool acquire(struct supervisor *sv, struct activation *activation, char *
         snprintf(error_r, error_size, "no event loop or no /dev/null: %s", strerror(errno));
         return false;
     }
+    ev_timer_init(&sv->leave, on_leave_over, 0., 0.);
+    sv->leave.data = sv;
     sv->notify = notify_start(sv->nursery.loop, &notify_source, sv);
     return front_child_open(&sv->front, &front, error_r, error_size) &&
            bindings_open(&sv->bindings, sv->conf, activation, sv->notify, error_r, error_size) &&
@@ -634,6 +701,7 @@ static bool acquire(struct supervisor *sv, struct activation *activation, char *
 static void release(struct supervisor *sv)
 {
     control_server_stop(&sv->control_server);
+    orders_free(&sv->orders);
     notify_stop(&sv->notify);
     census_stop(&sv->census);
     front_child_close(&sv->front);

@@ -54,6 +54,7 @@ struct reload {
 /* what it waits for */
 enum phase {
     PHASE_RUNNING,  /* for a signal to stop */
+    PHASE_LEAVING,  /* for drain_delay to pass; all is served as before */
     PHASE_DRAINING, /* for the front to end */
     PHASE_STOPPING  /* for the workers to end */
 };
@@ -81,6 +82,7 @@ struct supervisor {
     bool ended;     /* the loop is to end, or need not begin */
     int exit_code;
     int64_t started_us;
+    ev_timer leave; /* PHASE_LEAVING: its end */
     ev_signal terminate, interrupt, hang_up, reopen;
 };
 

@@ -14,13 +14,18 @@
 #include "wire/command.h"
 
 static const struct {
-    const char *name, *argument; /* NULL: it takes none */
-    bool is_number;
+    const char *name, *text, *number; /* text, number: names of arguments; NULL: it takes none */
+    bool is_optional;                 /* the number */
 } commands[WIRE_COMMAND_COUNT] = {
-    [WIRE_COMMAND_STATUS] = {"status", NULL, false},        [WIRE_COMMAND_KILL] = {"kill", "pid", true},
-    [WIRE_COMMAND_RECYCLE] = {"recycle", "backend", false}, [WIRE_COMMAND_LOG_LEVEL] = {"log-level", "level", false},
-    [WIRE_COMMAND_DRAIN] = {"drain", NULL, false},
-    [WIRE_COMMAND_RELOAD] = {"reload", NULL, false},
+    [WIRE_COMMAND_STATUS] = {"status", NULL, NULL, false},
+    [WIRE_COMMAND_KILL] = {"kill", NULL, "pid", false},
+    [WIRE_COMMAND_RECYCLE] = {"recycle", "backend", NULL, false},
+    [WIRE_COMMAND_LOG_LEVEL] = {"log-level", "level", NULL, false},
+    [WIRE_COMMAND_DRAIN] = {"drain", NULL, NULL, false},
+    [WIRE_COMMAND_PAUSE] = {"pause", "backend", "hold_ms", true},
+    [WIRE_COMMAND_RESUME] = {"resume", "backend", NULL, false},
+    [WIRE_COMMAND_RESIZE] = {"resize", "backend", "size", false},
+    [WIRE_COMMAND_RELOAD] = {"reload", NULL, NULL, false},
 };
 
 const char *wire_command_name(enum wire_command c)
@@ -29,23 +34,36 @@ const char *wire_command_name(enum wire_command c)
     return commands[c].name;
 }
 
-const char *wire_command_argument(enum wire_command c, bool *is_number_r)
+const char *wire_command_text(enum wire_command c)
 {
     assert((unsigned)c < WIRE_COMMAND_COUNT);
-    *is_number_r = commands[c].is_number;
-    return commands[c].argument;
+    return commands[c].text;
+}
+
+const char *wire_command_number(enum wire_command c, bool *is_optional_r)
+{
+    assert((unsigned)c < WIRE_COMMAND_COUNT);
+    *is_optional_r = commands[c].is_optional;
+    return commands[c].number;
+}
+
+static bool has_number(const struct wire_request *request)
+{
+    return commands[request->command].number != NULL &&
+           (!commands[request->command].is_optional || request->number >= 0);
 }
 
 void wire_request_put(const struct wire_request *request, struct buf *out)
 {
-    const char *argument = commands[request->command].argument;
     buf_printf(out, "{\"command\":\"%s\"", wire_command_name(request->command));
-    if (argument != NULL)
-        buf_printf(out, ",\"%s\":", argument);
-    if (argument != NULL && commands[request->command].is_number)
-        buf_append_i64(out, request->number);
-    else if (argument != NULL)
+    if (commands[request->command].text != NULL) {
+        buf_printf(out, ",\"%s\":", commands[request->command].text);
         buf_append_json(out, str_of(request->text));
+    }
+    if (has_number(request)) {
+        buf_printf(out, ",\"%s\":", commands[request->command].number);
+        buf_append_i64(out, request->number);
+    }
     buf_append_z(out, "}\n");
 }
 
@@ -67,17 +85,52 @@ static void say_what_there_is(const char *name, char *error_r, size_t error_size
         len += (size_t)snprintf(error_r + len, error_size - len, "%s %s", i == 0 ? "" : ",", commands[i].name);
 }
 
-static bool take_argument(struct wire_request *r, const json_t *value)
+static bool take_text(struct wire_request *r, const json_t *value)
 {
     const char *text = json_string_value(value);
-    if (commands[r->command].is_number) {
-        r->number = json_integer_value(value);
-        return json_is_integer(value);
-    }
     if (text == NULL || strlen(text) >= sizeof(r->text) || strlen(text) != json_string_length(value))
         return false;
     strcpy(r->text, text);
     return true;
+}
+
+static bool take_number(struct wire_request *r, const json_t *value)
+{
+    bool is_left_out = value == NULL && commands[r->command].is_optional;
+    r->number = is_left_out ? -1 : json_integer_value(value);
+    return is_left_out || (json_is_integer(value) && r->number >= 0);
+}
+
+/* Exactly the arguments that it takes. */
+static bool take_arguments(struct wire_request *r, const json_t *request)
+{
+    const char *text = commands[r->command].text, *number = commands[r->command].number;
+    size_t members = 1;
+    if (text != NULL && !take_text(r, json_object_get(request, text)))
+        return false;
+    if (number != NULL && !take_number(r, json_object_get(request, number)))
+        return false;
+    members += text != NULL;
+    members += has_number(r);
+    return json_object_size(request) == members;
+}
+
+/* "'resize' needs "backend", a string, and "size", a whole number, and nothing else" */
+static void say_what_it_takes(enum wire_command c, char *error_r, size_t error_size)
+{
+    const char *text = commands[c].text, *number = commands[c].number;
+    char first[64] = "", second[64] = "";
+    if (text == NULL && number == NULL) {
+        snprintf(error_r, error_size, "'%s' is a request of the form {\"command\": NAME}, without anything else",
+                 commands[c].name);
+        return;
+    }
+    if (text != NULL)
+        snprintf(first, sizeof(first), "\"%s\", a string, and ", text);
+    if (number != NULL)
+        snprintf(second, sizeof(second), "%s\"%s\", a whole number, and ", commands[c].is_optional ? "perhaps " : "",
+                 number);
+    snprintf(error_r, error_size, "'%s' needs %s%snothing else", commands[c].name, first, second);
 }
 
 static bool take(struct wire_request *r, const json_t *request, char *error_r, size_t error_size)
@@ -91,16 +144,10 @@ static bool take(struct wire_request *r, const json_t *request, char *error_r, s
         say_what_there_is(name, error_r, error_size);
         return false;
     }
-    const char *argument = commands[r->command].argument;
-    if (json_object_size(request) == (argument == NULL ? 1 : 2) &&
-        (argument == NULL || take_argument(r, json_object_get(request, argument))))
-        return true;
-    if (argument == NULL)
-        snprintf(error_r, error_size, "'%s' is a request of the form {\"command\": NAME}, without anything else", name);
-    else
-        snprintf(error_r, error_size, "'%s' needs \"%s\", a %s, and nothing else", name, argument,
-                 commands[r->command].is_number ? "whole number" : "string");
-    return false;
+    bool taken = take_arguments(r, request);
+    if (!taken)
+        say_what_it_takes(r->command, error_r, error_size);
+    return taken;
 }
 
 bool wire_request_decode(struct wire_request *request_r, struct str line, char *error_r, size_t error_size)

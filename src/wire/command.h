@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * command: what the commands (`bulkhead status` …) and the supervisor say to each other over the control socket: JSON,
- * one object a line each way. A request is {"command": NAME}, with one argument more where the command takes one
- * (command.c has the table); an answer is the status page, {"ok": true, …}, or {"error": TEXT}. No I/O. Supervisor and
+ * one object a line each way. A request is {"command": NAME}, with the arguments that the command takes (command.c has
+ * the table); an answer is the status page, {"ok": true, …}, or {"error": TEXT}. No I/O. Supervisor and
  * commands, single-threaded.
  */
 #ifndef BULKHEAD_WIRE_COMMAND_H
@@ -31,18 +31,23 @@ enum wire_command {
     WIRE_COMMAND_LOG_LEVEL, /* "level": a word */
     WIRE_COMMAND_DRAIN,     /* answered when it has ended */
     WIRE_COMMAND_RELOAD,    /* answered with the verdict */
+    WIRE_COMMAND_PAUSE, /* "backend"; "hold_ms": how long each call is held, or none: its queue_timeout; answered when nothing
+                             * runs on it any more */
+    WIRE_COMMAND_RESUME, /* "backend" */
+    WIRE_COMMAND_RESIZE, /* "backend"; "size": of workers, or of calls at a time; answered when there are as many */
     WIRE_COMMAND_COUNT
 };
 
 struct wire_request {
     enum wire_command command;
-    int64_t number;               /* the argument, if it is a number */
-    char text[WIRE_ARGUMENT_MAX]; /* the argument, if it is text */
+    int64_t number;               /* the argument that is a number; -1: left out, where it may be */
+    char text[WIRE_ARGUMENT_MAX]; /* the argument that is text */
 };
 
 const char *wire_command_name(enum wire_command c);
-/* The argument that it takes, and whether that is a number; NULL: none */
-const char *wire_command_argument(enum wire_command c, bool *is_number_r);
+/* The arguments that it takes; NULL: none. Where there are both, the text is the first. */
+const char *wire_command_text(enum wire_command c);
+const char *wire_command_number(enum wire_command c, bool *is_optional_r);
 /* Appends the request's line, with its newline. */
 void wire_request_put(const struct wire_request *request, struct buf *out);
 /* line: without its newline. false: no request that we know; what is wrong with it is in error_r, NUL-terminated. */

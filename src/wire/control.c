@@ -38,7 +38,9 @@ static const char *const names[WIRE_CONTROL_TYPE_END] = {
     [WIRE_RETIRED] = "retired",
     [WIRE_DRAINED] = "drained",     [WIRE_ADMIN_CLIENT] = "admin-client",
     [WIRE_RECALL] = "recall",       [WIRE_SPENT] = "spent",
-    [WIRE_LOG_LEVEL] = "log-level",   [WIRE_STUCK] = "stuck",
+    [WIRE_LOG_LEVEL] = "log-level", [WIRE_STUCK] = "stuck",
+    [WIRE_PAUSE] = "pause",         [WIRE_RESIZE] = "resize",
+    [WIRE_LEAVE] = "leave",         [WIRE_QUIET] = "quiet",
 };
 
 static bool known(unsigned type)

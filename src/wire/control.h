@@ -35,6 +35,10 @@ enum wire_control_type {
     WIRE_ADMIN_CLIENT,/* fd[0]: a client of the control socket that speaks HTTP; nothing has been read from it */
     WIRE_RECALL,      /* give it no new call, and return it when its calls have ended: backend, slot, generation */
     WIRE_LOG_LEVEL,   /* count: enum log_level */
+    WIRE_PAUSE,       /* backend; count 1: its calls are held, at_us: for how long each (-1: their queue_timeout), and WIRE_QUIET is
+                       * to come; 0: they are let go */
+    WIRE_RESIZE,      /* backend, count: the most calls at a time, from now on */
+    WIRE_LEAVE,       /* a drain is to come: everything is served, but /readyz says no */
     WIRE_REOPEN,      /* log file opened anew: fd[0], `slot`: WIRE_LOG_ACCESS or WIRE_LOG_OWN; only of those that are files */
     /* front → supervisor */
     WIRE_READY = 64,  /* serving this generation */
@@ -47,6 +51,7 @@ enum wire_control_type {
     WIRE_KILL,        /* kill and replace: backend, slot, generation, text: why */
     WIRE_STUCK,       /* a call has run for warn_after: backend, slot, generation, count: its age in ms, at_us: CPU time of the process when
                        * it began (-1: not known), text: its id, a line feed, its request line. Nothing is to be done. */
+    WIRE_QUIET,       /* no call runs on a paused backend any more: backend; once for each WIRE_PAUSE at most */
     WIRE_STATUS,      /* fd[0]: memfd with the front's status JSON; count: request number */
     WIRE_DRAINED,
     WIRE_CONTROL_TYPE_END

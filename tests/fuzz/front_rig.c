@@ -120,6 +120,11 @@ struct front_thread *thread_current(void)
     return &rig.thread;
 }
 
+bool thread_is_leaving(void)
+{
+    return false;
+}
+
 static void post(struct loop *loop, struct loop_task *task)
 {
     list_append(&rig.tasks, &task->link);

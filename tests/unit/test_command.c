@@ -46,17 +46,31 @@ static void what_is_put_is_taken(void **state)
         struct wire_request r = {.command = (enum wire_command)c, .number = 77, .text = "a \"b\"\\"}, back;
         struct buf line = {0};
         char error[200];
-        bool is_number;
+        bool is_optional;
         wire_request_put(&r, &line);
         assert_int_equal(line.base[line.len - 1], '\n');
         assert_true(wire_request_decode(&back, (struct str){line.base, line.len - 1}, error, sizeof(error)));
         assert_int_equal(back.command, c);
-        if (wire_command_argument(r.command, &is_number) != NULL && is_number)
+        if (wire_command_number(r.command, &is_optional) != NULL)
             assert_int_equal(back.number, 77);
-        else if (wire_command_argument(r.command, &is_number) != NULL)
+        if (wire_command_text(r.command) != NULL)
             assert_string_equal(back.text, r.text);
         buf_free(&line);
     }
+}
+
+static void a_number_may_be_left_out_where_that_means_something(void **state)
+{
+    struct wire_request r = {.command = WIRE_COMMAND_PAUSE, .number = -1, .text = "shop"}, back;
+    struct buf line = {0};
+    char error[200];
+    wire_request_put(&r, &line);
+    assert_string_equal(buf_z(&line), "{\"command\":\"pause\",\"backend\":\"shop\"}\n");
+    assert_true(wire_request_decode(&back, (struct str){line.base, line.len - 1}, error, sizeof(error)));
+    assert_int_equal(back.number, -1);
+    assert_true(decode("{\"command\":\"pause\",\"backend\":\"shop\",\"hold_ms\":0}", &back, error, sizeof(error)));
+    assert_int_equal(back.number, 0);
+    buf_free(&line);
 }
 
 static void everything_else_is_refused_with_words(void **state)
@@ -76,6 +90,13 @@ static void everything_else_is_refused_with_words(void **state)
                                "{\"command\":\"recycle\",\"backend\":1}",
                                "{\"command\":\"recycle\",\"pid\":1}",
                                "{\"command\":\"recycle\",\"backend\":\"a\\u0000b\"}",
+                               "{\"command\":\"pause\",\"hold_ms\":1}",
+                               "{\"command\":\"pause\",\"backend\":\"x\",\"hold_ms\":-1}",
+                               "{\"command\":\"pause\",\"backend\":\"x\",\"hold_ms\":null}",
+                               "{\"command\":\"pause\",\"backend\":\"x\",\"size\":1}",
+                               "{\"command\":\"resize\",\"backend\":\"x\"}",
+                               "{\"command\":\"resize\",\"size\":1}",
+                               "{\"command\":\"resize\",\"backend\":\"x\",\"size\":1,\"more\":1}",
                                "{\"command\":\"status\"}{}",
                                "{\"command\":\"status\",\"command\":\"x\"}"};
     struct wire_request r;
@@ -84,6 +105,8 @@ static void everything_else_is_refused_with_words(void **state)
         assert_false(decode(bad[i], &r, error, sizeof(error)));
     decode("{\"command\":\"stop\"}", &r, error, sizeof(error));
     assert_non_null(strstr(error, "there is: status, kill, recycle, log-level, drain"));
+    decode("{\"command\":\"resize\"}", &r, error, sizeof(error));
+    assert_string_equal(error, "'resize' needs \"backend\", a string, and \"size\", a whole number, and nothing else");
     decode("{\"command\":\"kill\"}", &r, error, sizeof(error));
     assert_non_null(strstr(error, "'kill' needs \"pid\", a whole number"));
 }
@@ -130,6 +153,7 @@ int main(void)
         cmocka_unit_test(every_command_is_known),
         cmocka_unit_test(what_is_put_is_taken),
         cmocka_unit_test(an_argument_that_is_too_long_is_refused),
+        cmocka_unit_test(a_number_may_be_left_out_where_that_means_something),
         cmocka_unit_test(everything_else_is_refused_with_words),
         cmocka_unit_test(words_fit_into_what_the_caller_has),
         cmocka_unit_test(only_an_object_may_stand_in_an_answer),

@@ -55,7 +55,7 @@ static void every_type_has_a_name_and_travels(void **state)
         assert_int_equal(back.type, type);
         known++;
     }
-    assert_int_equal(known, 27);
+    assert_int_equal(known, 31);
     assert_string_equal(wire_control_name(WIRE_CONTROL_TYPE_END), "unknown");
 }
 

@@ -514,9 +514,80 @@ static void test_the_bound_goes_with_the_gate_beside(void **state)
     gate_free(&new);
 }
 
+static void test_a_paused_gate_holds_those_who_come(void **state)
+{
+    struct fake_loop l;
+    struct fake_call calls[4];
+    struct gate *gate = gate_create(2, 2);
+    loop_init(&l);
+    assert_int_equal(enter(gate, &calls[0], 'a', &l), GATE_ENTERED);
+    gate_pause(gate, 7 * SECOND);
+    assert_true(gate_stats(gate, now).is_paused);
+    assert_true(gate_hold_us(gate) == 7 * SECOND);
+    assert_int_equal(enter(gate, &calls[1], 'b', &l), GATE_WAIT);
+    release(gate, &calls[0]);
+    turn(&l);
+    assert_string_equal(events, "");
+    assert_int_equal(gate_stats(gate, now).running_together, 0);
+    assert_int_equal(enter(gate, &calls[2], 'c', &l), GATE_WAIT);
+    assert_int_equal(enter(gate, &calls[3], 'd', &l), GATE_FULL);
+    gate_resize(gate, 3, now);
+    turn(&l);
+    assert_string_equal(events, "");
+    gate_resume(gate, now);
+    turn(&l);
+    assert_string_equal(events, "bc");
+    assert_true(gate_hold_us(gate) == -1);
+    assert_int_equal(enter(gate, &calls[3], 'd', &l), GATE_ENTERED);
+    for (unsigned i = 1; i < 4; i++)
+        release(gate, &calls[i]);
+    gate_free(&gate);
+}
+
+static void test_a_pause_holds_for_gates_beside_each_other(void **state)
+{
+    struct fake_loop l;
+    struct fake_call calls[2];
+    struct gate *old = gate_create(1, 2);
+    gate_pause(old, -1);
+    struct gate *new = gate_create_beside(old, 1, 2, 2);
+    loop_init(&l);
+    assert_int_equal(enter(new, &calls[0], 'a', &l), GATE_WAIT);
+    assert_int_equal(enter(old, &calls[1], 'b', &l), GATE_WAIT);
+    gate_resume(new, now);
+    turn(&l);
+    assert_string_equal(events, "ba");
+    release(new, &calls[0]);
+    release(old, &calls[1]);
+    gate_free(&old);
+    gate_free(&new);
+}
+
+static void test_a_pause_does_not_look_like_a_slow_backend(void **state)
+{
+    struct fake_loop l;
+    struct fake_call calls[2];
+    struct gate *gate = gate_create(1, 5);
+    loop_init(&l);
+    enter(gate, &calls[0], 'a', &l);
+    gate_pause(gate, -1);
+    enter(gate, &calls[1], 'b', &l);
+    now += 50 * SECOND;
+    assert_int_equal(gate_retry_after_s(gate, now), 1);
+    release(gate, &calls[0]);
+    assert_int_equal(gate_retry_after_s(gate, now), 1);
+    gate_resume(gate, now);
+    turn(&l);
+    release(gate, &calls[1]);
+    gate_free(&gate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_paused_gate_holds_those_who_come, reset),
+        cmocka_unit_test_setup(test_a_pause_holds_for_gates_beside_each_other, reset),
+        cmocka_unit_test_setup(test_a_pause_does_not_look_like_a_slow_backend, reset),
         cmocka_unit_test_setup(test_admits_up_to_the_limit, reset),
         cmocka_unit_test_setup(test_first_come_first_served_over_loops, reset),
         cmocka_unit_test_setup(test_message_goes_to_the_tickets_own_loop, reset),
