@@ -290,7 +290,8 @@ static const struct key backend_keys[] = {
      .reload = KEY_LIVE,
      .help = "How long a call may run; while its client does not take the answer (see max_response_buffer) the clock "
              "stands still. Past it: 504 deadline; a worker is then killed and replaced, a thread's slot stays taken "
-             "until the thread returns."},
+             "until the thread returns. When every thread of a backend is past its time and calls wait, the process "
+             "is replaced as a worker is, unless in_front."},
     {"warn_after", KEY_DURATION, AT(conf_backend, warn_after), BETWEEN(UNITS_MS, UNITS_D),
      .computed = "5s, or timeout if that is less", .example = "\"5s\"", .reload = KEY_LIVE,
      .help =

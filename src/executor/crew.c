@@ -317,14 +317,39 @@ static struct seat *find_overdue_locked(struct crew *c)
     return oldest;
 }
 
-static void crew_press(struct executor *ex)
+static bool is_hopeless_locked(const struct crew_worker *w)
+{
+    for (unsigned i = 0; i < w->nseats; i++)
+        if (w->seats[i].state != SEAT_STUCK)
+            return false;
+    return true;
+}
+
+/* A thread host of which every thread is past its time: nothing that anybody waits for is lost with it. The threads in
+ * the front, which have no process of their own, are beyond help. */
+static struct crew_worker *find_hopeless_locked(struct crew *c)
+{
+    for (struct list *at = c->workers.next; at != &c->workers; at = at->next) {
+        struct crew_worker *w = LIST_ENTRY(at, struct crew_worker, link);
+        if (w->pid != 0 && !w->killed && !w->lost && is_hopeless_locked(w))
+            return w;
+    }
+    return NULL;
+}
+
+static struct crew_worker *find_to_kill_locked(struct crew *c)
+{
+    if (c->super.run == CALL_CLASS_THREADS)
+        return find_hopeless_locked(c);
+    const struct seat *s = c->options.kill_only_if_queued ? find_overdue_locked(c) : NULL;
+    return s == NULL ? NULL : s->worker;
+}
+
+void crew_press(struct executor *ex)
 {
     struct crew *c = crew_of(ex);
-    if (!c->options.kill_only_if_queued || ex->run != CALL_CLASS_WORKERS)
-        return;
     pthread_mutex_lock(&c->lock);
-    const struct seat *s = find_overdue_locked(c);
-    struct crew_worker *w = s == NULL ? NULL : s->worker;
+    struct crew_worker *w = find_to_kill_locked(c);
     unsigned slot = w == NULL ? 0 : w->slot;
     uint32_t generation = w == NULL ? 0 : w->generation;
     if (w != NULL) {

@@ -124,6 +124,9 @@ bool crew_is_leaving(const struct crew_worker *worker);
 void crew_withdrawn(struct crew *crew, unsigned slot, uint32_t generation);
 /* A seat's connection is closed and its worker lost: it is GONE. May free worker and crew. */
 void crew_retire(struct seat *seat);
+/* Calls wait: kills a worker that has only been left alone because none did, or a thread host of which every thread is
+ * past its time. */
+void crew_press(struct executor *ex);
 /* A posted task has run. May free worker and crew. */
 void crew_release(struct crew_worker *worker);
 

@@ -71,8 +71,8 @@ struct executor_ops {
     void (*resume)(struct executor *ex, struct call *call);
     /* The call's loop. false: it runs on no process of ours. NULL: none does here. */
     bool (*trace)(struct executor *ex, const struct call *call, struct executor_trace *trace_r);
-    /* Any thread. A call has to wait: what only goes on because nobody waited for it may be killed now. NULL: nothing does
-     * here. */
+    /* Any thread. A call has to wait: what only goes on because nobody waited for it may be killed now, and so may a host
+     * whose threads are all past their time. NULL: nothing does here. */
     void (*press)(struct executor *ex);
     /* any thread */
     void (*visit)(struct executor *ex, executor_visit_fn fn, void *arg);

@@ -4,7 +4,7 @@
  * repeated elsewhere or told, the seat is given back, on_done. Every function here runs on the loop of the call. What a
  * call's deadline or its client's departure does to the work is decided here (give_up): a worker is killed and the seat
  * stays taken until crew_lost, unless it is spared while no call waits (crew_press); a thread cannot be killed, so its
- * seat stays taken until it answers.
+ * seat stays taken until it answers, or until its host is replaced because all its threads are like that (crew_press).
  *
  * Who wakes a STUCK seat when nobody answers? For workers crew_lost does: the supervisor owns the kill ladder and
  * reports every worker's end. For threads the host's death does, by the connection's end and by crew_lost.
@@ -282,11 +282,15 @@ static void on_hop_end(struct hop *hop, struct call *call, const struct hop_resu
     finish(s, is_broken(result));
 }
 
+static bool calls_wait(struct crew *c)
+{
+    return c->super.calls_wait != NULL && c->super.calls_wait(&c->super, c->super.lease_arg);
+}
+
 /* Nobody needs its slot. Should somebody, crew_press is told. */
 static bool is_spared(struct crew *c)
 {
-    return c->options.kill_only_if_queued &&
-           (c->super.calls_wait == NULL || !c->super.calls_wait(&c->super, c->super.lease_arg));
+    return c->options.kill_only_if_queued && !calls_wait(c);
 }
 
 /* The work goes on although nobody waits for it: have the worker killed, or wait for its end. */
@@ -308,6 +312,8 @@ static void give_up(struct seat *s, const char *why, bool is_abandoned)
     uint32_t generation = w->generation;
     pthread_mutex_unlock(&c->lock);
     if (!kill_it) {
+        if (calls_wait(c))
+            crew_press(&c->super);
         hop_discard(&s->hop, true);
     } else if (lost) {
         end_soon(s);

@@ -134,6 +134,18 @@ def test_it_is_killed_at_its_deadline_when_somebody_waits_already():
         eventually(lambda: not alive(first), "it is gone")
 
 
+def test_a_host_whose_threads_are_all_past_their_time_is_replaced_when_somebody_waits():
+    conf = {"backends": {"t": {"run": "threads", "module": module("sleep"), "threads": 2, "timeout": "300ms",
+                               "stop_timeout": "300ms", "queue_timeout": "20s"}},
+            "routes": [{"path_prefix": "/", "backend": "t"}]}
+    with Bulkhead(conf) as b:
+        first = b.backend("t")["workers"][0]["pid"]
+        assert [b.request("POST", "/?ms=60000").status for _ in range(2)] == [504, 504]
+        assert b.backend("t")["busy"] == 2 and alive(first)
+        assert b.get("/?ms=1").status == 200
+        assert not alive(first)
+
+
 # ---- held up by the client -------------------------------------------------------------------------------------------
 
 LARGE = 24 << 20

@@ -351,6 +351,28 @@ static void keep_row(void *arg, const struct executor_row *row)
     *(struct executor_row *)arg = *row;
 }
 
+static bool some_wait;
+
+static bool calls_wait(struct executor *ex, void *arg)
+{
+    (void)ex;
+    (void)arg;
+    return some_wait;
+}
+
+static void script_two_never(struct backend *b)
+{
+    static struct received r;
+    int fds[2];
+    for (int i = 0; i < 2; i++) {
+        fds[i] = backend_accept(b);
+        receive(fds[i], &r);
+    }
+    backend_wait_go(b);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void stuck_thread_keeps_its_slot_until_it_answers(void **state)
 {
     struct fixture *f = *state;
@@ -374,6 +396,62 @@ static void stuck_thread_keeps_its_slot_until_it_answers(void **state)
     probe_free(&p);
     run_well(f); /* on a new connection: the old one has seen a time-out */
     assert_int_equal(atomic_load(&b->accepted), 2);
+}
+
+/* A host of two threads, slot 0, generation 1, that never answer. */
+static struct backend *man_two(struct fixture *f, struct probe p[2])
+{
+    crew_rig_enlist(f);
+    f->ex->calls_wait = calls_wait;
+    backend_start(&f->backends[0], script_two_never);
+    crew_grant(f->ex, 0, 1, getpid(), 2, f->backends[0].path);
+    for (int i = 0; i < 2; i++) {
+        probe_init(&p[i], &f->rig, f->ex, "GET", "/x");
+        probe_start(&p[i]);
+    }
+    rig_settle(&f->rig);
+    return &f->backends[0];
+}
+
+static void end_two(struct fixture *f, struct probe p[2])
+{
+    crew_lost(f->ex, 0, 1, "killed");
+    backend_go(&f->backends[0]);
+    for (int i = 0; i < 2; i++) {
+        rig_until(&f->rig, &p[i].dones);
+        probe_free(&p[i]);
+    }
+}
+
+static void host_is_replaced_when_all_threads_are_stuck_and_a_call_comes_to_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p[2];
+    some_wait = false;
+    man_two(f, p);
+    probe_abandon(&p[0], EXECUTOR_DEADLINE);
+    f->ex->ops->press(f->ex);
+    assert_int_equal(f->kills, 0); /* the other thread is still at work */
+    probe_abandon(&p[1], EXECUTOR_DEADLINE);
+    assert_int_equal(f->kills, 0); /* nobody needs it */
+    f->ex->ops->press(f->ex);
+    f->ex->ops->press(f->ex);
+    assert_int_equal(f->kills, 1);
+    assert_int_equal(f->killed_generation, 1);
+    end_two(f, p);
+}
+
+static void host_is_replaced_when_its_last_thread_gets_stuck_and_calls_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct probe p[2];
+    some_wait = true;
+    man_two(f, p);
+    probe_abandon(&p[0], EXECUTOR_DEADLINE);
+    assert_int_equal(f->kills, 0);
+    probe_abandon(&p[1], EXECUTOR_DEADLINE);
+    assert_int_equal(f->kills, 1);
+    end_two(f, p);
 }
 
 static void late_first_byte_of_a_thread_ends_the_call_alone(void **state)
@@ -566,6 +644,8 @@ int main(void)
         N(too_large_a_request_is_refused),
         N(departure_is_told_to_the_handler),
         H(stuck_thread_keeps_its_slot_until_it_answers),
+        H(host_is_replaced_when_all_threads_are_stuck_and_a_call_comes_to_wait),
+        H(host_is_replaced_when_its_last_thread_gets_stuck_and_calls_wait),
         H(late_first_byte_of_a_thread_ends_the_call_alone),
         H(stuck_thread_ends_with_its_host),
         H(threads_in_front_are_tried_until_one_is_idle),
