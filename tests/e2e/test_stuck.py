@@ -124,7 +124,7 @@ def test_it_is_killed_as_soon_as_somebody_waits():
 
 
 def test_it_is_killed_at_its_deadline_when_somebody_waits_already():
-    with Bulkhead(modules("sleep", timeout="700ms", kill_only_if_queued=True)) as b:
+    with Bulkhead(modules("sleep", timeout="700ms", stop_timeout="2s", kill_only_if_queued=True)) as b:
         first, = pids(b)
         with b.connect() as c:
             c.send("POST /?ms=60000 HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
