@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The request path when something goes wrong in its middle: what is given back, what the log says, and who else notices."""
+import contextlib
 import os
 import re
 import resource
@@ -57,7 +58,11 @@ def limit_files(pid, size):
 
 
 def descriptors(pid):
-    return sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{pid}/fd"))
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0])
+    return sorted(found)
 
 
 # ---- the log --------------------------------------------------------------------------------------------------------
