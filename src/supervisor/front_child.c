@@ -406,7 +406,7 @@ static const front_action_fn actions[FRONT_STATE_COUNT][FRONT_EVENT_COUNT] = {
     [FRONT_STARTING] = {
         [FRONT_START] = ignore,      [FRONT_READY] = serve,         [FRONT_BEAT] = ignore,
         [FRONT_BROKEN] = finish_off, [FRONT_EXITED] = follow_up,    [FRONT_TIMER] = give_up_start,
-        [FRONT_DRAIN] = finish_off_for_good, [FRONT_STOP_NOW] = finish_off_for_good,
+        [FRONT_DRAIN] = drain,       [FRONT_STOP_NOW] = finish_off_for_good,
     },
     [FRONT_SERVING] = {
         [FRONT_START] = ignore,      [FRONT_READY] = ignore,        [FRONT_BEAT] = beat,
