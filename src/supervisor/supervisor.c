@@ -598,8 +598,12 @@ static void watch_signals(struct supervisor *sv)
     watch_signal(sv, &sv->reopen, SIGUSR1, on_reopen);
 }
 
+/* They wait until the process has ended: with its watcher a signal gets back the power to kill. */
 static void unwatch_signals(struct supervisor *sv)
 {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
     ev_signal_stop(sv->nursery.loop, &sv->terminate);
     ev_signal_stop(sv->nursery.loop, &sv->interrupt);
     ev_signal_stop(sv->nursery.loop, &sv->hang_up);

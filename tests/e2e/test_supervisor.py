@@ -662,6 +662,15 @@ def test_a_second_signal_stops_at_once(tmp_path):
         assert run.process.wait(20) == 0
 
 
+def test_signals_without_end_do_not_keep_it_from_ending_well(tmp_path):
+    for _ in range(5):
+        with Run(tmp_path, {"w": python(SERVE)}) as run:
+            run.wait_ready()
+            while run.process.poll() is None:
+                run.process.send_signal(signal.SIGTERM)
+            assert run.process.returncode == 0
+
+
 # one in the group that nothing else tells, one that has left it, one that heeds no signal
 GRANDCHILDREN = ("env -i sleep 1000 & echo member $!; setsid sleep 1000 & echo daemon $!; (trap '' TERM HUP; sleep 1000) & echo deaf $!; "
                  "exec " + PYTHON + " -c \"import socket\ns=socket.socket(fileno=3)\nwhile True: s.accept()[0].close()\"")
