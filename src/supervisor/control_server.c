@@ -3,7 +3,7 @@
  * control_server: clients of the control socket: see control_server.h. Each is in one of four states, each with its
  * time limit: it is to say what it speaks, it is to send a line, the front is to answer, or it is to take its answer. A
  * client past its limit is closed; a front past its limit is done without. In a fifth, what it has asked for takes its
- * time; there it is only looked at whether it is still there.
+ * time; there it is only looked at whether it is still there, and not all may be in it.
  */
 #include "config.h"
 
@@ -108,11 +108,29 @@ static void answer_error(struct control_client *c, const char *words)
     set_state(c, CLIENT_WRITING);
 }
 
+static unsigned count_held(const struct control_server *server)
+{
+    unsigned held = 0;
+    for (const struct list *l = server->clients.next; l != &server->clients; l = l->next)
+        held += LIST_ENTRY(l, struct control_client, link)->state == CLIENT_HELD;
+    return held;
+}
+
+static void hold(struct control_client *c)
+{
+    if (count_held(c->server) < CONTROL_HELD_MAX) {
+        set_state(c, CLIENT_HELD);
+        return;
+    }
+    c->is_last_answer = true;
+    answer_error(c, "it is under way; too many wait already to be told when it is done");
+}
+
 static void obey(struct control_client *c, const struct wire_request *request)
 {
     struct control_server *server = c->server;
     if (!server->handler->obey(server->arg, request, c->number, &c->out)) {
-        set_state(c, CLIENT_HELD);
+        hold(c);
         return;
     }
     buf_append_char(&c->out, '\n');

@@ -18,7 +18,9 @@ struct ev_loop;
 struct control_server;
 struct wire_request;
 
-#define CONTROL_CLIENTS_MAX 16
+#define CONTROL_CLIENTS_MAX 32
+/* of these may wait for what they have asked for to be done; the others are for who looks, or ends that waiting */
+#define CONTROL_HELD_MAX 24
 
 struct control_handler {
     /* Asks the front for its part of the status; false: there is none to ask. Answered with control_server_answer. */
@@ -26,7 +28,7 @@ struct control_handler {
     /* Appends the status page. front: its part, STR_NONE when it has not answered. */
     void (*put_status)(void *arg, struct buf *out, struct str front);
     /* Does what is asked, but for status. true: the answer, an object in one line, has been appended. false: it comes
-     * later, by control_server_conclude. */
+     * later, by control_server_conclude; with CONTROL_HELD_MAX clients who wait already, nobody does for this one. */
     bool (*obey)(void *arg, const struct wire_request *request, uint32_t number, struct buf *out);
     /* Hands a client that speaks HTTP to the front; fd stays the server's. false: there is none to take it. */
     bool (*pass_client)(void *arg, int fd);

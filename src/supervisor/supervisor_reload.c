@@ -397,10 +397,10 @@ static void begin(struct supervisor *sv)
     }
 }
 
-static void wait_for_verdict(uint32_t *numbers, uint32_t number)
+static void wait_for_verdict(const struct supervisor *sv, uint32_t *numbers, uint32_t number)
 {
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX && number != 0; i++) {
-        if (numbers[i] == 0) {
+        if (numbers[i] == 0 || !control_server_is_held(sv->control_server, numbers[i])) {
             numbers[i] = number;
             return;
         }
@@ -412,10 +412,10 @@ void reload_ask(struct supervisor *sv, uint32_t number)
     struct reload *r = &sv->reload;
     if (r->state != RELOAD_IDLE) {
         r->again = true;
-        wait_for_verdict(r->later, number);
+        wait_for_verdict(sv, r->later, number);
         return;
     }
-    wait_for_verdict(r->askers, number);
+    wait_for_verdict(sv, r->askers, number);
     ask(sv);
 }
 

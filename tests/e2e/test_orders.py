@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from harness import BULKHEAD, SLOW, Bulkhead, alive, eventually, module, python_worker
+from harness import BULKHEAD, SLOW, Bulkhead, Client, alive, eventually, module, python_worker
 from test_lifecycle import Load, pids, server
 
 
@@ -144,6 +144,26 @@ def test_who_does_not_wait_for_a_recycling_costs_nothing():
                 waiting.kill()
                 waiting.communicate()
             assert c.response().status == 200
+
+
+def test_those_who_wait_do_not_keep_out_who_would_end_their_waiting():
+    with Bulkhead(server(workers=1)) as b:
+        victim, = pids(b)
+        with b.connect(timeout=30) as c:
+            c.send("POST /slow?60000 HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
+            eventually(lambda: [w for w in b.backend("w")["workers"] if w["busy"]], "it runs")
+            waiting = [Client(b.control, 60) for _ in range(50)]
+            for client in waiting:
+                client.send('{"command": "recycle", "backend": "w"}\n')
+            assert run(b, "kill", str(victim)).returncode == 0
+            assert c.response().status == 502
+            answers = [json.loads(client.sock.makefile().readline()) for client in waiting]
+        done = [a for a in answers if "ok" in a]
+        assert len(done) >= 16
+        assert {a["error"] for a in answers if a not in done} == {
+            "it is under way; too many wait already to be told when it is done"}
+        for client in waiting:
+            client.close()
 
 
 # ---- log level and drain ---------------------------------------------------------------------------------------------
