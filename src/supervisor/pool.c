@@ -141,10 +141,20 @@ static struct slot *find_spare(struct pool *p)
     return NULL;
 }
 
+/* One that still has a call of a front that is gone is replaced afterwards: the front of now does not know of that call,
+ * and would run another beside it. */
+static unsigned count_taken(const struct pool *p)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->nopen; i++)
+        n += slot_is_staffed(&p->slots[i]) || p->slots[i].state == SLOT_PROBING;
+    return n;
+}
+
 static void fill_up(struct pool *p)
 {
     struct slot *spare;
-    while (count_staffed(p) < p->wanted && (spare = find_spare(p)) != NULL)
+    while (count_taken(p) < p->wanted && (spare = find_spare(p)) != NULL)
         slot_handle(spare, SLOT_START);
 }
 

@@ -69,6 +69,19 @@ def test_old_and_new_workers_together_run_no_more_calls_than_the_limit(how, tmp_
         assert most_at_once(tally) == 2
 
 
+def test_a_worker_that_ends_a_call_of_a_front_that_is_gone_is_not_replaced_meanwhile(tmp_path):
+    tally = tmp_path / "tally"
+    with Bulkhead(conf_of({"command": python_worker(SERVER) + [str(tally)], "workers": 1})) as b:
+        with b.connect() as c:
+            c.send("GET /?2000 HTTP/1.1\r\nHost: test\r\n\r\n")
+            eventually(lambda: tally.exists() and tally.read_text() == "+", "it runs")
+            os.kill(b.front_pid(), signal.SIGKILL)
+            eventually(lambda: "front pid" in b.log().split("killed by signal 9")[-1], "another front serves")
+        recycling = in_background(b, "recycle", "w")
+        assert b.get("/?100", timeout=30).status == 200
+        assert recycling.communicate(timeout=30 * SLOW)[1] == "" and most_at_once(tally) == 1
+
+
 # ---- everything at once ----------------------------------------------------------------------------------------------
 
 class Client(threading.Thread):
