@@ -13,6 +13,7 @@ FRONT_GLUE_SOURCES = \
   src/front/guard.c src/front/guard.h \
   src/front/handover.c src/front/handover.h \
   src/front/library_log.c src/front/library_log.h \
+  src/front/library_spool.c src/front/library_spool.h \
   src/front/link.c src/front/link.h \
   src/front/listener.c src/front/listener.h \
   src/front/peers.c src/front/peers.h \
@@ -79,11 +80,12 @@ libfront_a_CPPFLAGS = $(AM_CPPFLAGS) $(H2O_CPPFLAGS) $(OPENSSL_CFLAGS) $(JANSSON
 bulkhead_front_SOURCES = src/front/main.c
 bulkhead_front_CPPFLAGS = $(libfront_a_CPPFLAGS)
 # Names that must be in the dynamic symbol table, and no others: what libh2o is to call instead of its own
-# (src/front/guard.c, src/front/steady_clock.c), and what handler modules call (HANDLER_EXPORT_LDFLAGS, configure.ac).
+# (src/front/guard.c, library_spool.c, steady_clock.c), and what handler modules call (HANDLER_EXPORT_LDFLAGS, configure.ac).
 FRONT_EXPORT = \
   -Wl,--export-dynamic-symbol=phr_parse_request \
   -Wl,--export-dynamic-symbol=phr_decode_chunked \
-  -Wl,--export-dynamic-symbol=gettimeofday
+  -Wl,--export-dynamic-symbol=gettimeofday \
+  -Wl,--export-dynamic-symbol=posix_fallocate
 bulkhead_front_LDFLAGS = $(AM_LDFLAGS) $(HANDLER_EXPORT_LDFLAGS) $(FRONT_EXPORT)
 bulkhead_front_LDADD = libfront.a libexecutor.a libupstream.a libgate.a libhandler.a libcall.a libwire.a \
   libconfig.a libdiag.a libbase.a $(H2O_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(PCRE2_LIBS) -ldl -lpthread

@@ -4,11 +4,7 @@
  */
 #include "config.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdint.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "front/setup.h"
 
@@ -16,6 +12,7 @@
 #include "config/conf.h"
 #include "front/exchange.h"
 #include "front/guard.h"
+#include "front/library_spool.h"
 
 /* added to the sum of our own limits where the library has a timer for the same: it is the second line, not the first
  */
@@ -47,26 +44,6 @@ static void set_guard_limits(const struct conf *conf)
         .max_body = (size_t)greatest_body(conf),
         .chunk_overhead = (size_t)limits->chunk_overhead,
     });
-}
-
-/* Request bodies are collected in the library's socket buffers, whose capacity doubles from 8 KiB; one that would get
- * to `threshold` moves to an unlinked file. So at most body_memory bytes of a body, rounded up to a power of two, are
- * on the heap. */
-static bool set_spool(const struct conf *conf, char *error, size_t error_size)
-{
-    static char template[4096];
-    size_t threshold = 8192;
-    int len = snprintf(template, sizeof template, "%s/bulkhead-body-XXXXXX", conf->spool_directory);
-    if (len < 0 || (size_t)len >= sizeof template || access(conf->spool_directory, W_OK | X_OK) != 0) {
-        snprintf(error, error_size, "spool_directory %s: %s", conf->spool_directory,
-                 (size_t)len >= sizeof template ? "name too long" : strerror(errno));
-        return false;
-    }
-    while (threshold < (size_t)conf->limits.body_memory)
-        threshold *= 2;
-    h2o_socket_buffer_mmap_settings.threshold = threshold * 2;
-    strcpy(h2o_socket_buffer_mmap_settings.fn_template, template);
-    return true;
 }
 
 /* ---- the library ------------------------------------------------------------------------------------------------ */
@@ -129,7 +106,7 @@ static h2o_globalconf_t *create_library(const struct conf *conf, enum setup_kind
 
 struct setup *setup_create(const struct conf *conf, char *error, size_t error_size)
 {
-    if (!set_spool(conf, error, error_size))
+    if (!library_spool_set(conf, error, error_size))
         return NULL;
     struct setup *setup = mem_zalloc(sizeof *setup);
     for (size_t kind = 0; kind != SETUP_KIND_COUNT; ++kind)

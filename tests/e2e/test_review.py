@@ -160,6 +160,18 @@ def test_a_full_disk_under_a_long_upload_costs_its_connection_only(framing):
             assert b.front_pid() == front and [seen.target for seen in up.seen] == ["/other"]
 
 
+def test_a_full_disk_leaves_no_descriptor_of_the_uploads_that_it_costs():
+    with RecordingBackend() as up, Bulkhead(proxied(up)) as b:
+        front = b.front_pid()
+        limit_files(front, 0)
+        for _ in range(5):
+            with b.connect() as client, pytest.raises((EOFError, OSError)):
+                client.send(b"POST /long HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % MIB + bytes(MIB))
+                client.response()
+        assert b.get("/other").status == 200
+        assert not [name for name in descriptors(front) if "deleted" in name or "bulkhead-body" in name]
+
+
 def test_without_a_spool_directory_a_slow_client_takes_little_memory(tmp_path):
     """max_response_buffer bounds the file. Where there is none, a little is kept in memory and the backend has to wait."""
     size = 96 * MIB
