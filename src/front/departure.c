@@ -15,6 +15,7 @@
 #include "front/conn.h"
 #include "front/departure.h"
 #include "front/door.h"
+#include "front/sweep.h"
 
 #define EVENTS_MAX 64
 
@@ -106,6 +107,8 @@ static void on_client_event(h2o_socket_t *sock, const char *err)
 void departure_expect(struct departure *d, struct conn *conn)
 {
     assert(d->conn == NULL && conn->departure == NULL);
+    if (sweep_has_ended(conn))
+        return; /* the end that the kernel would tell of is ours */
     d->conn = conn;
     conn->departure = d;
     conn->is_unread = true;
@@ -133,6 +136,8 @@ void departure_release(struct conn *conn)
 
 bool departure_check(const struct conn *conn)
 {
+    if (sweep_has_ended(conn))
+        return false;
     struct pollfd p = {.fd = h2o_socket_get_fd(conn->sock), .events = POLLRDHUP};
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }

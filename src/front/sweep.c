@@ -29,6 +29,9 @@
 
 #define PERIOD_US          1000000
 #define PERIOD_DRAINING_US 50000
+/* While draining, a client that has been silent for so long is not about to send its next request, which would come too
+ * late if we closed; one that does gets its answer, and leaves with that. */
+#define DRAINING_IDLE_US 500000
 /* On an HTTP/2 connection control frames are acknowledged too, so only this many bytes count as progress of answers. */
 #define HTTP2_PROGRESS_BYTES 16384
 /* More than this of unaccounted bytes a round, for so many rounds in a row, is a flood of control frames: about 4,000
@@ -273,7 +276,7 @@ static void judge(struct conn *c, int64_t now_us)
         judge_quiet(c, elapsed, limits);
         break;
     case CONN_STATE_IDLE:
-        if (c->thread->draining)
+        if (c->thread->draining && elapsed >= DRAINING_IDLE_US)
             end_idle(c, CONN_CUT_DRAIN);
         else if (longer_than(elapsed, limits->idle_timeout))
             end_idle(c, CONN_CUT_IDLE);

@@ -227,3 +227,41 @@ def test_threads_are_replaced_too():
             eventually(lambda: b.log().count("max_requests: it has served") >= 10, "ten recyclings", 60)
         assert not load.wrong
         assert b.backend("w")["limit"] == 4
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------------
+
+class Leaver:
+    """A client on a kept connection that goes on until it is told to leave it, as one may at any answer."""
+
+    def __init__(self, b):
+        self.b, self.left, self.failure = b, threading.Event(), None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        with self.b.connect(timeout=30) as c:
+            try:
+                while True:
+                    c.send("POST /?ms=3 HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
+                    response = c.response()
+                    if response.status != 200:
+                        self.failure = response
+                        return
+                    if (response.header("Connection") or "").lower() == "close":
+                        self.left.set()
+                        return
+            except (EOFError, OSError) as error:
+                self.failure = error
+
+
+def test_a_stop_under_load_fails_no_request():
+    with Bulkhead(conf_of({"run": "threads", "module": module("sleep"), "threads": 8, "queue": 200})) as b:
+        clients = [Leaver(b) for _ in range(60)]
+        eventually(lambda: len(b.access()) > 200, "all are at it")
+        b.process.terminate()
+        b.process.wait(30 * SLOW)
+        for client in clients:
+            client.thread.join(30 * SLOW)
+        assert not [client.failure for client in clients if client.failure]
+        assert all(client.left.is_set() for client in clients)
