@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -494,6 +495,22 @@ def respond(body="ok", status=200, headers=()):
 
 def module(name):
     return os.path.join(HANDLERS, f"{name}.so")
+
+
+class WallClock:
+    """A wall clock that steps, for what is started with `env` (files/clock.c, preloaded)."""
+
+    def __init__(self, directory):
+        library, self.path = os.path.join(directory, "clock.so"), os.path.join(directory, "clock")
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "files", "clock.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, source], check=True)
+        self.env = {"LD_PRELOAD": library, "TEST_CLOCK": self.path}
+        self.step(0)
+
+    def step(self, seconds):
+        """So many seconds from the true time."""
+        with open(self.path, "r+b" if os.path.exists(self.path) else "wb") as f:  # never shorter: it is mapped
+            f.write(seconds.to_bytes(8, sys.byteorder, signed=True))
 
 
 def python_worker(code, name="worker.py", directory=None):

@@ -6,13 +6,12 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import SLOW, Bulkhead, Client, RecordingBackend, alive, eventually, module, python_worker, respond
+from harness import SLOW, Bulkhead, Client, RecordingBackend, WallClock, alive, eventually, module, python_worker, respond
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADERS, RST, SETTINGS, PING, GOAWAY, CONTINUATION = 1, 3, 4, 6, 7, 9
@@ -223,51 +222,19 @@ def test_head_of_a_file_and_of_a_long_answer(tmp_path):
         assert len(c.response().body) == 3 << 20
 
 
-CLOCK = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-int clock_gettime(clockid_t id, struct timespec *ts)
-{
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real)
-        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    int r = real(id, ts);
-    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) {
-        const char *path = getenv("TEST_CLOCK");
-        FILE *f = path ? fopen(path, "r") : NULL;
-        long step = 0;
-        if (f) {
-            if (fscanf(f, "%ld", &step) != 1)
-                step = 0;
-            fclose(f);
-        }
-        ts->tv_sec += step;
-    }
-    return r;
-}
-"""
-
-
 @pytest.mark.skipif(SLOW > 1, reason="a preloaded clock and a sanitizer do not mix")
 @pytest.mark.parametrize("step", [-7200, 7200])
 def test_wall_clock_steps_change_nothing(tmp_path, step):
-    (tmp_path / "clock.c").write_text(CLOCK)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c", "-ldl"], check=True)
-    clock = tmp_path / "clock"
-    clock.write_text("0")
+    clock = WallClock(tmp_path)
     conf = {"limits": {"idle_timeout": "2s"}, "backends": {"t": {"run": "threads", "module": module("sleep"), "timeout": "700ms"}},
             "routes": [{"path": "/health", "respond": {"body": "ok"}}, {"path_prefix": "/", "backend": "t"}]}
-    env = {"LD_PRELOAD": str(tmp_path / "clock.so"), "TEST_CLOCK": str(clock)}
-    with Bulkhead(conf, env=env) as b, b.connect() as kept, b.connect() as idle:
+    with Bulkhead(conf, env=clock.env) as b, b.connect() as kept, b.connect() as idle:
         front = b.front_pid()
         kept.send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
         assert kept.response().status == 200
         uploading = b.connect()
         uploading.send("POST /?ms=1 HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\na")
-        clock.write_text(str(step))
+        clock.step(step)
         # deadlines keep their time
         assert b.get("/?ms=5000").status == 504
         # neither kept nor uploading connections were cut by the step
