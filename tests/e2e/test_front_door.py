@@ -503,9 +503,9 @@ def test_idle_connections_end_and_busy_ones_do_not(tmp_path):
             busy.send(GET)
             assert busy.response().status == 200
             time.sleep(0.4)  # never idle for as long as the limit
+        assert cuts(b)["idle"] == 2
         for c in (fresh, used):
             assert c.closed()
-        assert cuts(b)["idle"] == 2
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
