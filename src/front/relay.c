@@ -354,6 +354,7 @@ static void on_written(h2o_socket_t *sock, const char *err)
     struct relay_end *e = sock->data;
     size_t n = e->writing;
     e->writing = 0;
+    h2o_api_poll_anew(sock);
     if (err != NULL) {
         broke(e, false);
     } else if (!e->deaf) {

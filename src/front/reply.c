@@ -358,6 +358,8 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
 {
     struct reply *r = (struct reply *)generator;
     assert(r->state == REPLY_SENDING && r->req == req);
+    if (req->version < 0x200)
+        h2o_api_poll_anew(req->conn->callbacks->get_socket(req->conn));
     if (r->burst_bytes >= BURST_MAX) {
         struct loop *loop = &r->door->thread->loop;
         r->state = REPLY_YIELDED;

@@ -12,4 +12,16 @@
 #include <h2o.h>
 #include <h2o/http1.h>
 
+/* For the callback of a write, when no other write follows at once. A write that fits is completed without a look at what
+ * the socket is polled for. If it was begun outside of the loop's run, and the socket changed otherwise before the next,
+ * it is polled for room by now, and when there is some, the library asserts that somebody waits for it. Reading, or not
+ * reading, once more makes it look. */
+static inline void h2o_api_poll_anew(h2o_socket_t *sock)
+{
+    if (sock->_cb.read != NULL)
+        h2o_socket_read_start(sock, sock->_cb.read);
+    else
+        h2o_socket_read_stop(sock);
+}
+
 #endif

@@ -386,6 +386,7 @@ static void on_written(h2o_socket_t *sock, const char *err)
     struct ws *ws = sock->data;
     ws->busy = true;
     ws->writing = false;
+    h2o_api_poll_anew(sock);
     if (err != NULL) {
         ws_write_failed(ws);
     } else {
