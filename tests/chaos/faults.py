@@ -233,7 +233,7 @@ def kill_front(rig, rng):
 @fault()
 def stop_front_briefly(rig, rng):
     """For less than heartbeat_timeout: everything waits, and goes on."""
-    with rig.ledger.excused("stop_front_briefly", None, ["deadline", *SHORT_OF_PLACES]):
+    with rig.front_stopped, rig.ledger.excused("stop_front_briefly", None, ["deadline", *SHORT_OF_PLACES]):
         front = a_front(rig)
         os.kill(front, signal.SIGSTOP)
         time.sleep(HEARTBEAT_TIMEOUT / 4)  # this is the fault
@@ -244,7 +244,7 @@ def stop_front_briefly(rig, rng):
 @fault()
 def hang_front(rig, rng):
     """It is killed at heartbeat_timeout and replaced."""
-    with front_replaced(rig, "hang_front", "deadline") as old:
+    with rig.front_stopped, front_replaced(rig, "hang_front", "deadline") as old:
         os.kill(old, signal.SIGSTOP)
         eventually(lambda: not alive(old), "the supervisor kills it", 20)
         expect_new_front(rig, old, time.monotonic())

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 
 from harness import BULKHEAD, PYTHON, SLOW, TOP, Bulkhead, WallClock, eventually, request
@@ -74,6 +75,7 @@ class Rig:
         open(self.journal, "w").close()
         self.clock = None if SLOW > 1 else WallClock(directory)  # a preloaded clock and a sanitizer do not mix
         self.upstream = Upstream(self.journal)
+        self.front_stopped = threading.Lock()  # who goes on with it must not wake it for somebody else
         self.mark = uuid.uuid4().hex
         self.b = Bulkhead(self.conf(build_handler(directory)), env={MARK: self.mark, **(self.clock.env if self.clock else {})})
         self.address = ("127.0.0.1", self.b.port)
