@@ -182,6 +182,9 @@ class Rig:
 
     def check_holdings(self):
         """With all clients gone: no slot, process, descriptor, file or memory is held that was not held at the start."""
+        if self.b.process.poll() is not None:
+            self.ledger.violation(f"bulkhead has ended with {self.b.process.returncode}, and nobody told it to")
+            return
         self._expect(lambda: not self.busy(), lambda: f"slots are held: {self.busy()}")
         self._expect(lambda: not self.grown(), lambda: f"more is held than at the start: {self.grown()}")
 
