@@ -4,6 +4,7 @@ and whatever happens to workers, front and orders at the same time, all is as be
 """
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -76,7 +77,7 @@ def test_a_worker_that_ends_a_call_of_a_front_that_is_gone_is_not_replaced_meanw
             c.send("GET /?2000 HTTP/1.1\r\nHost: test\r\n\r\n")
             eventually(lambda: tally.exists() and tally.read_text() == "+", "it runs")
             os.kill(b.front_pid(), signal.SIGKILL)
-            eventually(lambda: "front pid" in b.log().split("killed by signal 9")[-1], "another front serves")
+            eventually(lambda: re.search(r"killed by signal 9.*front pid \d+ is ready", b.log(), re.S), "another front serves")
         recycling = in_background(b, "recycle", "w")
         assert b.get("/?100", timeout=30).status == 200
         assert recycling.communicate(timeout=30 * SLOW)[1] == "" and most_at_once(tally) == 1
